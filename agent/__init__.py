@@ -1,0 +1,1 @@
+"""Decides: the staged pipeline that turns one picture into an editable Blender scene."""

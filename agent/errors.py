@@ -1,0 +1,58 @@
+"""Owns the errors that end a run, each with the exit code that a farm reads and the way out for the user."""
+
+from __future__ import annotations
+
+
+class RunError(Exception):
+    """Ends the run with one message: the thing, the reason, the way out. Subclasses fix the exit code."""
+
+    exit_code = 70
+    failure_class = "bug"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip())
+        self.message, self.remedy = message, remedy
+
+
+class UsageError(RunError):
+    """The command line asks for something that cannot be."""
+
+    exit_code, failure_class = 64, "input"
+
+
+class InputUnreadable(RunError):
+    """The picture cannot be read."""
+
+    exit_code, failure_class = 65, "input"
+
+
+class NodeUnfit(RunError):
+    """This machine cannot do it: no Blender, disk full, no write permission."""
+
+    exit_code, failure_class = 69, "node"
+
+
+class ConfigurationError(RunError):
+    """A setting, key or model id is refused."""
+
+    exit_code, failure_class = 78, "input"
+
+
+class Interrupted(RunError):
+    """Stopped, resumable: a signal, a lease held by another process, an API outage beyond patience."""
+
+    exit_code, failure_class = 75, "api"
+
+
+class BudgetExhausted(RunError):
+    """A budget is gone and there is no usable scene."""
+
+    exit_code, failure_class = 10, "budget"
+
+
+class ModelRefused(ConfigurationError):
+    """The service refuses the key, the model id or the request itself."""
+
+
+class ModelUnavailable(Interrupted):
+    """Rate limits, overload or an outage outlasted the patience."""

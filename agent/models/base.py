@@ -1,0 +1,100 @@
+"""Owns the one interface that every model implements: a conversation with tools in, a reply out, plus usage.
+
+Pictures are PNG bytes. A model keeps no state that a later reply depends on: the same request must get an equally valid
+reply in another process, for that is what resuming a run does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from protocol.models import Value
+
+Role = Literal["decomposer", "generator", "verifier", "selector"]
+
+
+class Place(Value):
+    """Where in a run a call is made; with the request's digest the key of its stored reply."""
+
+    rollout: int
+    """0-based at initialisation; -1 afterwards, and for the selector."""
+    stage: str
+    """decomposition, initialisation, selection, geometry, material, composition, lighting, camera."""
+    round: int
+    """1-based."""
+    role: Role
+    ordinal: int
+    """0-based number of the call within its conversation."""
+
+
+class Text(Value):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class Picture(Value):
+    type: Literal["picture"] = "picture"
+    png: bytes
+    caption: str
+    """What it shows, as told to the model in the line before it: "reference", "target view of the scene", …"""
+
+
+class ToolCall(Value):
+    type: Literal["tool_call"] = "tool_call"
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ToolResult(Value):
+    type: Literal["tool_result"] = "tool_result"
+    call_id: str
+    content: tuple[Text | Picture, ...]
+    is_error: bool = False
+
+
+class Message(Value):
+    role: Literal["user", "assistant"]
+    content: tuple[Text | Picture | ToolCall | ToolResult, ...]
+
+
+class ToolSpec(Value):
+    name: str
+    description: str
+    schema_: dict[str, Any]
+    """JSON schema of its input."""
+
+
+class ModelRequest(Value):
+    place: Place
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    seed: int
+    """Of the run; for models that can use it."""
+
+
+class Usage(Value):
+    input_tokens: int = 0
+    """Neither read from nor written to the cache."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = None
+    """None where the price is unknown."""
+
+
+class ModelReply(Value):
+    content: tuple[Text | ToolCall, ...]
+    stop: Literal["tool_call", "end", "length", "refusal"]
+    usage: Usage = Usage()
+    model: str
+    """The id that answered, as the service reports it."""
+
+
+class Model(Protocol):
+    name: str
+
+    def reply(self, request: ModelRequest) -> ModelReply:
+        """Answer; raises the errors of `agent.errors` (ModelRefused, ModelUnavailable, …)."""
+        ...

@@ -1,0 +1,252 @@
+"""Owns the requests and replies of every method: frozen values with named fields and a deadline by kind.
+
+Never imported by Blender. Units: metres, degrees, pixels, seconds, bytes. World frame: Blender's, Z up, right-handed.
+Pixel frame: origin at the top left corner. `screen` boxes are fractions of the picture's width and height, origin top left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field, PositiveInt
+
+Vector = tuple[float, float, float]
+
+
+class Value(BaseModel, frozen=True, extra="forbid"):
+    """A frozen value that refuses unknown fields."""
+
+
+class Reply(Value):
+    """What a method answers."""
+
+
+class Request(Value):
+    """What a method is asked."""
+
+    method: ClassVar[str]
+    reply: ClassVar[type[Reply]]
+    mutates: ClassVar[bool] = False
+    """At most once: a request that changes the scene is never sent twice."""
+    timeout_s: ClassVar[float] = 10.0
+    """The default deadline of this kind; a caller may choose another."""
+
+
+# ── hello ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+class HelloReply(Reply):
+    protocol: int
+    blender: str
+    """For example "4.5.15"."""
+    python: str
+    pid: int
+    numpy: bool
+    engines: tuple[str, ...]
+    """Of "cycles", "eevee", "workbench": what this Blender knows, not necessarily what works without a screen."""
+
+
+class HelloRequest(Request):
+    method: ClassVar[str] = "hello"
+    reply: ClassVar[type[Reply]] = HelloReply
+
+
+# ── execute, settle ───────────────────────────────────────────────────────────────────────────────────────────────────
+class ExecuteReply(Reply):
+    stdout: str
+    """What the code printed, its last 16 KiB."""
+    duration_s: float
+
+
+class ExecuteRequest(Request):
+    """Run code in a fresh namespace with `random` (and numpy's, where present) seeded."""
+
+    method: ClassVar[str] = "execute"
+    reply: ClassVar[type[Reply]] = ExecuteReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 60.0
+    source: str
+    seed: int = 0
+    keep_slots: bool = False
+    """Put back the material slots and UV maps that an edit loses by swapping a mesh."""
+
+
+class SettleReply(Reply):
+    resets: tuple[str, ...]
+    """What the host put back to its own setting, as sentences for the model: "render engine: BLENDER_EEVEE → CYCLES"."""
+
+
+class SettleRequest(Request):
+    """Make the live scene what a loaded one is: see `blender_server/editing.py`."""
+
+    method: ClassVar[str] = "settle"
+    reply: ClassVar[type[Reply]] = SettleReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 60.0
+
+
+# ── inspect ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+class InspectReply(Reply):
+    what: dict[str, Any]
+    """JSON-able; its shape is documented in `blender_server/inspecting.py`."""
+
+
+class InspectRequest(Request):
+    method: ClassVar[str] = "inspect"
+    reply: ClassVar[type[Reply]] = InspectReply
+    subject: Literal["scene", "object", "material"]
+    name: str = ""
+    """Of the object or material; empty for the scene."""
+
+
+# ── render ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+class TargetView(Value):
+    """The scene's active camera."""
+
+    kind: Literal["target"] = "target"
+
+
+class OrbitView(Value):
+    """The target camera turned about the vertical axis through a pivot (a named object's or the scene's box centre)."""
+
+    kind: Literal["orbit"] = "orbit"
+    azimuth_deg: float = 0.0
+    """Positive turns the camera counter-clockwise seen from above."""
+    elevation_deg: float = 0.0
+    """Added to the target camera's own elevation; the sum is kept within ±89."""
+    distance: float = Field(1.0, gt=0.0, le=100.0)
+    """Multiplies the target camera's distance to the pivot."""
+    focus: str = ""
+
+
+class PositionView(Value):
+    """A camera at `location` looking at `look_at`, +Z up."""
+
+    kind: Literal["position"] = "position"
+    location: Vector
+    look_at: Vector
+    lens_mm: float = Field(50.0, ge=1.0, le=1000.0)
+    """On a 36 mm wide sensor."""
+
+
+class PresetView(Value):
+    """A camera that frames the whole scene, or `focus`, from a named side."""
+
+    kind: Literal["preset"] = "preset"
+    side: Literal["front", "back", "left", "right", "top", "bottom", "three_quarter"]
+    focus: str = ""
+
+
+View = TargetView | OrbitView | PositionView | PresetView
+
+
+class RenderReply(Reply):
+    """The picture is the reply's one payload: PNG, 8 bit RGBA (straight alpha)."""
+
+    width_px: int
+    height_px: int
+    duration_s: float
+    objects: tuple[str, ...] = ()
+    """For "object_id": objects[i - 1] is the name behind the pixel value i = R + 256 G + 65536 B; 0 is nothing."""
+
+
+class RenderRequest(Request):
+    """Render from temporary state that enters no snapshot."""
+
+    method: ClassVar[str] = "render"
+    reply: ClassVar[type[Reply]] = RenderReply
+    timeout_s: ClassVar[float] = 120.0
+    view: View = Field(default_factory=TargetView, discriminator="kind")
+    width_px: PositiveInt = 256
+    height_px: PositiveInt = 256
+    samples: PositiveInt = 16
+    engine: Literal["cycles", "eevee", "workbench"] = "cycles"
+    picture: Literal["color", "object_id"] = "color"
+    transparent: bool = False
+    """Film: alpha 0 where only the world is seen."""
+    isolate: tuple[str, ...] = ()
+    """Show only these objects (with their children); lights and world stay. Empty: all."""
+
+
+# ── fingerprint, describe, dump ───────────────────────────────────────────────────────────────────────────────────────
+class FingerprintReply(Reply):
+    factors: dict[str, dict[str, str]]
+    """factor → datablock key ("object:Cup", "mesh:Cup", "scene:Scene", …) → hex digest."""
+    topology: dict[str, str]
+    """mesh key → digest of its vertex count, edges and faces: tells whether its topology changed."""
+    objects: dict[str, str]
+    """object name → type ("MESH", "EMPTY", …), for required-object checks."""
+
+
+class FingerprintRequest(Request):
+    method: ClassVar[str] = "fingerprint"
+    reply: ClassVar[type[Reply]] = FingerprintReply
+    timeout_s: ClassVar[float] = 60.0
+
+
+class DescribeReply(Reply):
+    texts: dict[str, dict[str, str]]
+    """key → property path → short text, so that two descriptions can be compared for a message."""
+
+
+class DescribeRequest(Request):
+    """Property texts of some datablocks, as (factor, key) pairs of a fingerprint."""
+
+    method: ClassVar[str] = "describe"
+    reply: ClassVar[type[Reply]] = DescribeReply
+    timeout_s: ClassVar[float] = 60.0
+    keys: tuple[tuple[str, str], ...]
+
+
+class DumpReply(Reply):
+    """Everything the fingerprint covers as numbers and texts, for the rebuild proof's comparison."""
+
+    numbers: dict[str, dict[str, tuple[float, ...]]]
+    """key → property path → values."""
+    texts: dict[str, dict[str, str]]
+    meshes: dict[str, dict[str, int]]
+    """mesh key → array name ("vertices" float32 ×3, "loop_starts" int32, "corner_vertices" int32, "material_index" int32,
+    "uv:<name>" float32 ×2, …) → index of the payload frame that holds it, native little-endian."""
+
+
+class DumpRequest(Request):
+    method: ClassVar[str] = "dump"
+    reply: ClassVar[type[Reply]] = DumpReply
+    timeout_s: ClassVar[float] = 120.0
+
+
+# ── snapshot, restore, shutdown ───────────────────────────────────────────────────────────────────────────────────────
+class SnapshotReply(Reply):
+    file: str
+    bytes: int
+
+
+class SnapshotRequest(Request):
+    """Save a copy of the scene as `file` in the worker's folder. Unpacked images or linked libraries: REFUSED."""
+
+    method: ClassVar[str] = "snapshot"
+    reply: ClassVar[type[Reply]] = SnapshotReply
+    timeout_s: ClassVar[float] = 60.0
+    file: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+
+
+class RestoreReply(Reply):
+    objects: int
+
+
+class RestoreRequest(Request):
+    """Open `file` from the worker's folder, or the empty scene that every program begins with when it is empty."""
+
+    method: ClassVar[str] = "restore"
+    reply: ClassVar[type[Reply]] = RestoreReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 60.0
+    file: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,80}$")
+
+
+class ShutdownReply(Reply):
+    pass
+
+
+class ShutdownRequest(Request):
+    method: ClassVar[str] = "shutdown"
+    reply: ClassVar[type[Reply]] = ShutdownReply
+    timeout_s: ClassVar[float] = 2.0

@@ -1,0 +1,1 @@
+"""Keeps Blender alive, confined and replaceable; owns the snapshots. Knows nothing of models or stages."""
