@@ -1,0 +1,1 @@
+"""Measures how near a render comes to its reference, and shows it."""

@@ -1,0 +1,63 @@
+"""Owns bringing a reference and a render to one resolution, on white: what every measure and comparison begins with."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from agent.picture import Mask, Reference, Rgb
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two pictures that are compared."""
+
+    rgb: Rgb
+    """Laid on white."""
+    mask: Mask
+    """Where its objects are: everywhere, for a picture that is no cut-out."""
+
+
+def render_side(reference: Reference, render_png: bytes) -> Side:
+    """The render as it is; its alpha is a mask only where the reference has one."""
+    with Image.open(io.BytesIO(render_png)) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    alpha = pixels[..., 3:].astype(np.float64) / 255.0
+    rgb = np.rint(pixels[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
+    mask = np.ones(rgb.shape[:2], dtype=np.bool_) if reference.mask is None else pixels[..., 3] > 127
+    return Side(rgb=rgb, mask=mask)
+
+
+@lru_cache(maxsize=16)
+def reference_side(reference: Reference, width_px: int, height_px: int) -> Side:
+    """The reference at a render's size: each pixel is the mean of the area it covers."""
+    rgb = _by_area(reference.rgb.astype(np.float64), width_px, height_px)
+    if reference.mask is None:
+        mask = np.ones((height_px, width_px), dtype=np.bool_)
+    else:
+        mask = _by_area(reference.mask.astype(np.float64)[..., None], width_px, height_px)[..., 0] > 0.5
+    return Side(rgb=np.rint(rgb).clip(0, 255).astype(np.uint8), mask=mask)
+
+
+def _by_area(values: NDArray[np.float64], width_px: int, height_px: int) -> NDArray[np.float64]:
+    if values.shape[:2] == (height_px, width_px):
+        return values
+    rows, columns = _overlaps(values.shape[0], height_px), _overlaps(values.shape[1], width_px)
+    result: NDArray[np.float64] = np.einsum("yi,ijc->yjc", rows, values, optimize=True)
+    result = np.einsum("xj,yjc->yxc", columns, result, optimize=True)
+    return result
+
+
+def _overlaps(before: int, after: int) -> NDArray[np.float64]:
+    """after × before: the share that each old cell has in each new one, when both rows of cells are equally long."""
+    edges = np.arange(after + 1) * (before / after)
+    cells = np.arange(before)
+    covered = np.minimum(edges[1:, None], cells + 1.0) - np.maximum(edges[:-1, None], cells)
+    covered = covered.clip(min=0.0)
+    shares: NDArray[np.float64] = covered / covered.sum(axis=1, keepdims=True)
+    return shares

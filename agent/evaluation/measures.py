@@ -1,0 +1,220 @@
+"""Owns the figures that say how near a render comes to its reference: plain numbers, finite, safe for JSON.
+
+Everything is measured at the render's size with both pictures on white. No figure alone says that a reconstruction is
+good: PSNR and SSIM reward empty pictures, so a silhouette and an edge term stand beside them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from skimage import feature, metrics
+
+from agent.evaluation.alignment import Side, reference_side, render_side
+from agent.picture import Mask, Reference, Rgb
+from protocol.models import Value, Vector
+
+SSIM_NAME = "SSIM, Gaussian window (sigma 1.5, 11 px), population covariance, mean over RGB"
+PSNR_CAP_DB = 99.0
+"""What equal pictures score."""
+RATIO_CAP = 99.0
+SSIM_WINDOW_PX = 11
+
+_structural_similarity: Callable[..., Any] = metrics.structural_similarity
+_canny: Callable[..., Any] = feature.canny
+
+Box = tuple[float, float, float, float]
+Floats = NDArray[np.float64]
+
+
+class Measures(Value):
+    """Colours and luminance are taken over the objects of a cut-out and over the whole of any other picture."""
+
+    psnr_db: float
+    ssim: float
+    iou: float | None
+    """Of the silhouettes; None where the picture is no cut-out."""
+    edge_px: float
+    """Mean distance from an edge of one picture to the nearest edge of the other, both ways, in the render's pixels."""
+    luminance_ratio: float
+    """Render over reference, linear light."""
+    mean_color_reference: Vector
+    """sRGB, 0 to 1."""
+    mean_color_render: Vector
+    clipped_fraction: float
+    """Of the render: white in all channels."""
+    black_fraction: float
+
+
+class ObjectMeasures(Value):
+    """Over the pixels where the render shows this object."""
+
+    screen_box: Box | None
+    """Left, top, right, bottom as fractions of the picture; None where the object is not seen."""
+    pixels: int
+    mean_color_reference: Vector | None
+    mean_color_render: Vector | None
+    luminance_ratio: float | None
+    in_frame: bool
+    """At least one of its pixels is seen: neither outside the frame nor hidden behind something."""
+    cropped: bool
+    """It reaches the picture's border."""
+
+
+def measure(reference: Reference, render_png: bytes) -> Measures:
+    render = render_side(reference, render_png)
+    height_px, width_px = render.rgb.shape[:2]
+    target = reference_side(reference, width_px, height_px)
+    shown = render.rgb[render.mask]
+    return Measures(
+        psnr_db=psnr_db(target.rgb, render.rgb),
+        ssim=ssim(target.rgb, render.rgb),
+        iou=None if reference.mask is None else iou(target.mask, render.mask),
+        edge_px=_edge_px(_reference_edges(reference, width_px, height_px), _edges(render)),
+        luminance_ratio=_luminance_ratio(target.rgb[target.mask], shown),
+        mean_color_reference=_mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
+        mean_color_render=_mean_color(shown) or (1.0, 1.0, 1.0),
+        clipped_fraction=_share(shown.min(axis=1) >= 253),
+        black_fraction=_share(shown.max(axis=1) <= 2),
+    )
+
+
+def measure_objects(
+    reference: Reference, render_png: bytes, id_png: bytes, names: Sequence[str]
+) -> dict[str, ObjectMeasures]:
+    """By name; `names[i - 1]` is the object behind the value i of the object-id picture."""
+    render = render_side(reference, render_png)
+    height_px, width_px = render.rgb.shape[:2]
+    target = reference_side(reference, width_px, height_px)
+    ids = _object_ids(id_png, width_px, height_px)
+    return {name: _object_measures(ids == number, target, render) for number, name in enumerate(names, start=1)}
+
+
+def _object_measures(seen: Mask, target: Side, render: Side) -> ObjectMeasures:
+    rows, columns = np.nonzero(seen)
+    height_px, width_px = seen.shape
+    box = None
+    if rows.size:
+        box = (_short(columns.min() / width_px), _short(rows.min() / height_px),
+               _short((columns.max() + 1) / width_px), _short((rows.max() + 1) / height_px))  # fmt: skip
+    return ObjectMeasures(
+        screen_box=box,
+        pixels=int(rows.size),
+        mean_color_reference=_mean_color(target.rgb[seen]),
+        mean_color_render=_mean_color(render.rgb[seen]),
+        luminance_ratio=_luminance_ratio(target.rgb[seen], render.rgb[seen]) if rows.size else None,
+        in_frame=bool(rows.size),
+        cropped=bool(seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any()),
+    )
+
+
+def _object_ids(id_png: bytes, width_px: int, height_px: int) -> NDArray[np.uint32]:
+    with Image.open(io.BytesIO(id_png)) as image:
+        picture = image.convert("RGB")
+    if picture.size != (width_px, height_px):
+        picture = picture.resize((width_px, height_px), Image.Resampling.NEAREST)
+    channels = np.asarray(picture).astype(np.uint32)
+    ids: NDArray[np.uint32] = channels[..., 0] + 256 * channels[..., 1] + 65536 * channels[..., 2]
+    return ids
+
+
+# ── whole pictures ────────────────────────────────────────────────────────────────────────────────────────────────────
+def psnr_db(first: Rgb, second: Rgb) -> float:
+    error = float(np.mean((first.astype(np.float64) - second.astype(np.float64)) ** 2))
+    return PSNR_CAP_DB if error == 0.0 else _short(min(PSNR_CAP_DB, 10.0 * np.log10(255.0**2 / error)))
+
+
+def ssim(first: Rgb, second: Rgb) -> float:
+    """`SSIM_NAME`. A side shorter than the window is first extended to it by mirroring."""
+    padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in first.shape[:2]] + [(0, 0)]
+    value = _structural_similarity(
+        np.pad(first, padding, mode="symmetric"),
+        np.pad(second, padding, mode="symmetric"),
+        data_range=255,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return _short(value)
+
+
+def iou(first: Mask, second: Mask) -> float:
+    """1 where both are empty."""
+    union = np.count_nonzero(first | second)
+    return 1.0 if union == 0 else _short(np.count_nonzero(first & second) / union)
+
+
+def flat_picture(reference: Reference) -> Rgb:
+    """The reference's mean colour everywhere: the empty answer that a reconstruction has to beat."""
+    mean = np.rint(reference.rgb.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
+    return np.broadcast_to(mean, reference.rgb.shape)
+
+
+def flat_picture_psnr(reference: Reference) -> float:
+    return psnr_db(reference.rgb, flat_picture(reference))
+
+
+# ── edges ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@lru_cache(maxsize=16)
+def _reference_edges(reference: Reference, width_px: int, height_px: int) -> Mask:
+    return _edges(reference_side(reference, width_px, height_px))
+
+
+def _edges(side: Side) -> Mask:
+    if min(side.rgb.shape[:2]) < 3:
+        return np.zeros(side.rgb.shape[:2], dtype=np.bool_)
+    grey = side.rgb.astype(np.float64) @ (0.2126 / 255, 0.7152 / 255, 0.0722 / 255)
+    return np.asarray(_canny(grey, sigma=1.2, low_threshold=0.04, high_threshold=0.1, mode="nearest"), dtype=np.bool_)
+
+
+def _edge_px(first: Mask, second: Mask) -> float:
+    """0 where neither has an edge; half the diagonal where only one has."""
+    if not first.any() or not second.any():
+        return 0.0 if first.any() == second.any() else _short(0.5 * float(np.hypot(*first.shape)))
+    to_first, to_second = (ndimage.distance_transform_edt(~edges) for edges in (first, second))
+    return _short(0.5 * (to_second[first].mean() + to_first[second].mean()))
+
+
+# ── colours ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _linear_levels() -> Floats:
+    levels = np.arange(256) / 255.0
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR = _linear_levels()
+
+
+def _mean_color(pixels: Rgb) -> Vector | None:
+    """Of a list of pixels, as sRGB; None for an empty one."""
+    if not len(pixels):
+        return None
+    red, green, blue = pixels.reshape(-1, 3).mean(axis=0, dtype=np.float64) / 255.0
+    return (_short(red), _short(green), _short(blue))
+
+
+def _luminance(pixels: Rgb) -> float:
+    return float((_LINEAR[pixels].mean(axis=0) @ (0.2126, 0.7152, 0.0722)) if len(pixels) else 0.0)
+
+
+def _luminance_ratio(target: Rgb, render: Rgb) -> float:
+    """1 for two blacks; a capped number where only the reference is black."""
+    wanted, got = _luminance(target), _luminance(render)
+    if wanted < 1e-6:
+        return 1.0 if got < 1e-6 else RATIO_CAP
+    return _short(min(RATIO_CAP, got / wanted))
+
+
+def _share(where: Mask) -> float:
+    return _short(where.mean()) if where.size else 0.0
+
+
+def _short(number: float) -> float:
+    return round(float(number), 6)
