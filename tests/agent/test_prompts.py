@@ -1,0 +1,167 @@
+"""Proves that a prompt file says what it needs, renders with exactly that, and ends with facts a machine can read."""
+
+import ast
+import json
+import re
+
+import pytest
+from jinja2 import Environment, meta, nodes
+
+from agent import prompting
+from agent.prompting import (
+    PromptMissing,
+    PromptVariablesDiffer,
+    declared_variables,
+    prompt_names,
+    render,
+    system_prompt,
+    task,
+)
+
+ITEMS = [
+    {"id": 1, "text": "Mug_Handle: missing", "satisfied": False},
+    {"id": 2, "text": "Mug_Body: too wide", "satisfied": True},
+]
+SAMPLES = {
+    "blender_version": "4.5.15",
+    "stage": "geometry",
+    "round": 2,
+    "rounds": 5,
+    "scope": ["structure", "geometry", "transform"],
+    "width_px": 512,
+    "height_px": 384,
+    "kind": "full",
+    "tools": ["run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish", "verdict"],
+    "tool": "verdict",
+    "checklist": ITEMS,
+    "critique": "Start with the handle.",
+    "plan": "Camera at 50 mm.",
+    "leaves": ["Mug_Body", "Mug_Handle"],
+}
+STAGES = ("initialisation", "geometry", "material", "composition", "lighting")
+SYSTEM_ROLES = [
+    ("decomposition", "decomposer"),
+    ("selection", "selector"),
+    ("camera", "generator"),
+    *((stage, role) for stage in STAGES for role in ("generator", "verifier", "chooser")),
+]
+
+
+def values(names):
+    return {name: SAMPLES[name] for name in names}
+
+
+def used_variables(name):
+    """What a template and everything that it includes refers to."""
+    tree = Environment().parse(prompting._split(name)[1])
+    used = meta.find_undeclared_variables(tree)
+    for include in tree.find_all(nodes.Include):
+        used |= used_variables(include.template.value)
+    return used
+
+
+@pytest.mark.parametrize("name", list(prompt_names()))
+def test_prompt_renders_with_exactly_what_it_declares(name):
+    text = render(name, **values(declared_variables(name)))
+    assert text and "{{" not in text and "{%" not in text
+
+
+@pytest.mark.parametrize("name", list(prompt_names()))
+def test_prompt_declares_exactly_what_it_uses(name):
+    assert used_variables(name) == declared_variables(name)
+
+
+@pytest.mark.parametrize("name", list(prompt_names()))
+def test_lines_of_a_prompt_fit_a_screen(name):
+    assert max(map(len, prompting._read(name).splitlines())) <= 160
+
+
+def test_a_missing_variable_is_named():
+    with pytest.raises(PromptVariablesDiffer) as caught:
+        render("shared/conclude.md")
+    assert caught.value.missing == ("tool",)
+    assert caught.value.name == "shared/conclude.md"
+
+
+def test_a_left_over_variable_is_named():
+    with pytest.raises(PromptVariablesDiffer, match="does not know colour"):
+        render("shared/conclude.md", tool="verdict", colour="red")
+
+
+def test_a_word_outside_the_vocabulary_is_refused():
+    with pytest.raises(PromptVariablesDiffer, match="does not know blender_versoin"):
+        system_prompt("geometry", "verifier", blender_versoin="4.5")
+
+
+def test_an_unknown_prompt_is_named():
+    with pytest.raises(PromptMissing, match=r"geometry/dancer\.md"):
+        system_prompt("geometry", "dancer")
+
+
+@pytest.mark.parametrize(("stage", "role"), SYSTEM_ROLES)
+def test_every_role_has_a_system_prompt_from_the_common_vocabulary(stage, role):
+    text = system_prompt(stage, role, **values(prompting.SYSTEM_VARIABLES - {"stage"}))
+    assert len(text) > 500
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+@pytest.mark.parametrize("role", ["decomposer", "generator", "verifier", "selector", "chooser"])
+def test_a_task_ends_with_its_facts(role, round_):
+    facts = {"stage": "geometry", "note": "``` is no end\n```json"}
+    text = task("geometry", role, facts, **{**values(prompting.TASK_VARIABLES - {"stage"}), "round": round_})
+    opening, payload, closing = text.splitlines()[-3:]
+    assert (opening, closing) == ("```json", "```")
+    assert json.loads(payload) == facts
+
+
+def test_a_generators_later_round_states_open_items_only():
+    text = task("geometry", "generator", {}, **values(prompting.TASK_VARIABLES - {"stage"}))
+    assert "- 1: Mug_Handle: missing" in text
+    assert "Mug_Body" not in text
+    assert "Start with the handle." in text
+
+
+def test_a_verifier_is_told_every_item_with_its_state():
+    text = task("geometry", "verifier", {}, **values(prompting.TASK_VARIABLES - {"stage"}))
+    assert "- 1 (open): Mug_Handle: missing" in text
+    assert "- 2 (satisfied when last seen): Mug_Body: too wide" in text
+
+
+@pytest.mark.parametrize(("version", "said", "unsaid"), [
+    ("3.4.1", "`Specular`, `Transmission`,", "mesh.set_sharp_from_angle(angle"),
+    ("4.5.15", "`Specular IOR Level`", "'SINGLE_SCATTERING'"),
+    ("5.2.0", "'SINGLE_SCATTERING'", "'NISHITA'"),
+])  # fmt: skip
+def test_version_notes_speak_of_the_running_blender(version, said, unsaid):
+    text = render("shared/versions.md", blender_version=version)
+    assert said in text
+    assert unsaid not in text
+
+
+def test_a_cut_out_is_told_to_have_no_backdrop():
+    size = {"width_px": 64, "height_px": 64}
+    assert "build no backdrop" in render("shared/setting.md", kind="cutout", **size)
+    assert "build no backdrop" not in render("shared/setting.md", kind="full", **size)
+
+
+def test_only_the_tools_at_hand_are_described():
+    text = render("shared/looking.md", tools=["look", "verdict"])
+    assert "`look`" in text and "`verdict`" in text
+    assert "`run_code`" not in text and "`revert`" not in text
+
+
+def test_python_in_prompts_is_python():
+    for name in prompt_names():
+        text = render(name, **values(declared_variables(name)))
+        for block in re.findall(r"```python\n(.*?)```", text, re.S):
+            ast.parse(block)
+
+
+def test_the_digest_changes_with_a_prompt(tmp_path, monkeypatch):
+    before = prompting.prompts_digest()
+    assert before == prompting.prompts_digest()
+    (tmp_path / "a.md").write_text("---\nvariables:\n---\nA")
+    monkeypatch.setattr(prompting, "PROMPTS", tmp_path)
+    first = prompting.prompts_digest()
+    (tmp_path / "a.md").write_text("---\nvariables:\n---\nB")
+    assert len({before, first, prompting.prompts_digest()}) == 3
