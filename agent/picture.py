@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from agent.errors import InputUnreadable
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "ICO")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "ICO")
 MAX_FILE_BYTES = 512 * 2**20
 MAX_PIXELS = 200_000_000
 """Decoded at most: 800 MB for a moment. A baseline JPEG is decoded at a fraction of its size and counts as that."""
@@ -192,7 +192,9 @@ def _own_pixel_limit() -> Iterator[None]:
 
 def _decoded(path: Path, content: bytes, target_px: int, notes: list[str]) -> Image.Image:
     """The upright sRGB picture, "RGB" or "RGBA", no longer than `target_px`."""
-    with _own_pixel_limit(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    with _own_pixel_limit(), Image.open(io.BytesIO(content), formats=formats) as image:
         width, height = image.size
         _check_pixels(path, image, target_px)
         _note_frames(image, notes)
