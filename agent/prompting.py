@@ -120,6 +120,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FunctionLoader(lambda name: _split(name)[1]),
         undefined=jinja2.StrictUndefined,
         autoescape=False,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -6,6 +6,8 @@ reply in another process, for that is what resuming a run does.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, Literal, Protocol
 
 from protocol.models import Value
@@ -46,6 +48,15 @@ class ToolCall(Value):
     input: dict[str, Any]
 
 
+class Thought(Value):
+    """What the model thought before it answered, as its service gave it: sent back unchanged, read by nobody else."""
+
+    type: Literal["thought"] = "thought"
+    model: str
+    """The id that thought it; no other can use it."""
+    block: dict[str, Any]
+
+
 class ToolResult(Value):
     type: Literal["tool_result"] = "tool_result"
     call_id: str
@@ -55,7 +66,7 @@ class ToolResult(Value):
 
 class Message(Value):
     role: Literal["user", "assistant"]
-    content: tuple[Text | Picture | ToolCall | ToolResult, ...]
+    content: tuple[Text | Picture | ToolCall | ToolResult | Thought, ...]
 
 
 class ToolSpec(Value):
@@ -85,11 +96,14 @@ class Usage(Value):
 
 
 class ModelReply(Value):
-    content: tuple[Text | ToolCall, ...]
+    content: tuple[Text | ToolCall | Thought, ...]
+    """Goes back whole and in this order in the next request of the conversation."""
     stop: Literal["tool_call", "end", "length", "refusal"]
     usage: Usage = Usage()
     model: str
     """The id that answered, as the service reports it."""
+    retries: int = 0
+    """Attempts at this reply that failed before it came."""
 
 
 class Model(Protocol):
@@ -98,3 +112,22 @@ class Model(Protocol):
     def reply(self, request: ModelRequest) -> ModelReply:
         """Answer; raises the errors of `agent.errors` (ModelRefused, ModelUnavailable, …)."""
         ...
+
+
+def request_digest(request: ModelRequest) -> str:
+    """Of all that is said in a request but its picture bytes, which differ between machines that render alike."""
+    said = {
+        "system": request.system,
+        "messages": [[message.role, [_said(block) for block in message.content]] for message in request.messages],
+        "tools": [tool.model_dump() for tool in request.tools],
+    }
+    canonical = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _said(block: Text | Picture | ToolCall | ToolResult | Thought) -> dict[str, Any]:
+    if isinstance(block, Picture):
+        return {"type": block.type, "caption": block.caption, "size": block.png[16:24].hex()}
+    if isinstance(block, ToolResult):
+        return {**block.model_dump(exclude={"content"}), "content": [_said(part) for part in block.content]}
+    return block.model_dump()
