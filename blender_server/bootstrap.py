@@ -1,0 +1,55 @@
+"""Owns the way into Blender's Python: dies with its parent, finds its modules, leaves traces when it hangs or crashes.
+
+Given to `blender -b --python bootstrap.py -- …` or to a Python that has bpy: `python -I bootstrap.py -- …`. What is said
+once it runs: `server.py`.
+"""
+
+import argparse
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main():
+    options = _options(sys.argv)
+    _die_with_parent()
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[:0] = [os.path.abspath(options.vendor), root]
+    os.chdir(options.folder)
+    sys.stdout.reconfigure(line_buffering=True)
+    log = open("faults.log", "w")  # kept open: faulthandler writes to its descriptor
+    faulthandler.enable(log)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the orchestrator's to handle
+
+    import bpy  # noqa: F401  (the wheel's Python loads Blender here)
+
+    from blender_server import server
+
+    server.serve(options.epoch, log)
+
+
+def _options(argv):
+    parser = argparse.ArgumentParser(prog="bootstrap.py")
+    parser.add_argument("--folder", required=True, help="private work folder; holds the sockets r and e")
+    parser.add_argument("--epoch", required=True, help="names this process in every message")
+    parser.add_argument("--vendor", required=True, help="folder with pyzmq and msgpack")
+    return parser.parse_args(argv[argv.index("--") + 1 :] if "--" in argv else argv[1:])
+
+
+def _die_with_parent():
+    """Linux: the kernel kills us when our parent ends. The parent may have gone before we asked."""
+    parent = os.getppid()
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (AttributeError, OSError, TypeError):
+        return  # no Linux: the server's loop looks at the parent instead
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""stub"""
+def describe(keys):
+    return {"texts": {}}
+def dump():
+    return {"numbers": {}, "texts": {}, "meshes": {}}

@@ -1,0 +1,3 @@
+"""stub"""
+def inspect(subject, name=""):
+    return {"what": {}}

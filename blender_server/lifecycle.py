@@ -1,0 +1,25 @@
+"""Owns the first and the last word: what this Blender is, and goodbye."""
+
+import os
+import platform
+
+import bpy
+
+from blender_server import compat
+from protocol import wire
+
+
+def hello():
+    return {
+        "protocol": wire.VERSION,
+        "blender": ".".join(str(number) for number in bpy.app.version),
+        "python": platform.python_version(),
+        "pid": os.getpid(),
+        "numpy": compat.has_numpy(),
+        "engines": [name for name in compat.ENGINES if compat.engine_id(name)],
+    }
+
+
+def shutdown():
+    """The loop ends after this reply was sent."""
+    return {}

@@ -1,0 +1,114 @@
+"""Owns render: a picture of the scene from temporary state. What the camera sees: `views`; object ids: `object_ids`."""
+
+import os
+import sys
+import time
+
+import bpy
+
+from blender_server import boxes, compat, object_ids, views
+from blender_server.refusals import Refusal
+from blender_server.temporary import Temporary
+from protocol import errors
+
+FILE = "render.png"
+DENOISED_FROM = 8
+"""Samples. Below, the pictures are for comparing with each other and should be fast."""
+
+
+def render(
+    view=None, width_px=256, height_px=256, samples=16, engine="cycles", picture="color", transparent=False, isolate=()
+):
+    started = time.monotonic()
+    scene, names = bpy.context.scene, []
+    with Temporary() as temporary:
+        _set_frame(temporary, scene, width_px, height_px, transparent)
+        _set_engine(temporary, scene, engine, samples)
+        views.use(view or {}, temporary, width_px / height_px)
+        _isolate(temporary, isolate)
+        if picture == "object_id":
+            names = object_ids.use(temporary, scene)
+        png = _picture(scene)
+    return {
+        "width_px": width_px,
+        "height_px": height_px,
+        "duration_s": time.monotonic() - started,
+        "objects": names,
+    }, [png]
+
+
+def _picture(scene):
+    path = os.path.join(os.getcwd(), FILE)
+    with Temporary() as temporary:
+        temporary.set(scene.render, filepath=path, use_file_extension=True, use_overwrite=True)
+        _render()
+    for image in [image for image in bpy.data.images if image.type == "RENDER_RESULT"]:
+        image.user_clear()
+        bpy.data.images.remove(image)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Refusal(errors.UNSUPPORTED, "the render wrote no picture") from error
+    finally:
+        if os.path.exists(path):
+            os.remove(path)
+
+
+def _render():
+    """Blender prints a line per sample and phase, straight to the descriptor: not into our log."""
+    sys.stdout.flush()
+    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    try:
+        bpy.ops.render.render(write_still=True)
+    except RuntimeError as error:
+        raise Refusal(errors.UNSUPPORTED, "the render failed: {}".format(str(error).strip())) from error
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(sink)
+
+
+def _set_frame(temporary, scene, width_px, height_px, transparent):
+    render = scene.render
+    temporary.set(render, resolution_x=width_px, resolution_y=height_px, resolution_percentage=100)
+    temporary.set(render, pixel_aspect_x=1.0, pixel_aspect_y=1.0, use_border=False, film_transparent=transparent)
+    temporary.set(render, use_compositing=False, use_sequencer=False, use_multiview=False, use_stamp=False)
+    temporary.set(render, use_motion_blur=False, dither_intensity=0.0, use_persistent_data=True)
+    temporary.set_where_known(render.image_settings, media_type="IMAGE")  # 5.0: before the format
+    temporary.set(render.image_settings, file_format="PNG")
+    temporary.set(render.image_settings, color_mode="RGBA", color_depth="8", compression=15)
+    temporary.set_where_known(render.image_settings, color_management="FOLLOW_SCENE")
+
+
+def _set_engine(temporary, scene, engine, samples):
+    name = compat.engine_id(engine) if engine in compat.ENGINES else None
+    if name is None:
+        raise Refusal(errors.UNSUPPORTED, "this Blender has no engine {!r}".format(engine))
+    temporary.set(scene.render, engine=name)
+    if engine == "eevee":
+        temporary.set_where_known(scene.eevee, taa_render_samples=samples)
+    if engine == "cycles":
+        _set_cycles(temporary, scene, samples)
+
+
+def _set_cycles(temporary, scene, samples):
+    cycles, denoise = scene.cycles, samples >= DENOISED_FROM and compat.has_denoiser()
+    temporary.set(cycles, device="CPU", samples=samples, seed=0, use_animated_seed=False, use_denoising=denoise)
+    if denoise:
+        temporary.set(cycles, denoiser="OPENIMAGEDENOISE")
+        temporary.set_where_known(cycles, denoising_prefilter="FAST", denoising_use_gpu=False)
+    temporary.set_where_known(cycles, use_adaptive_sampling=False, time_limit=0.0, use_auto_tile=False)
+
+
+def _isolate(temporary, names):
+    """Only these and what is below them are seen; lights, cameras and the world stay."""
+    missing = [name for name in names if name not in bpy.data.objects]
+    if missing:
+        raise Refusal(errors.NOT_FOUND, "no object {}".format(", ".join(repr(name[:100]) for name in missing)))
+    if names:
+        shown = set(boxes.with_children([bpy.data.objects[name] for name in names]))
+        for thing in bpy.context.scene.objects:
+            if thing.type in boxes.SOLID:
+                temporary.set(thing, hide_render=thing not in shown)
