@@ -3,6 +3,8 @@
 Plain Python 3.7: Blender imports this file too. On the wire an error is a code, a message and data, never a pickle.
 """
 
+from typing import Any, Dict, Optional
+
 # Codes that a reply may carry. The first is the model's to fix, the others are ours.
 SCRIPT_ERROR = "script_error"  # executed code raised; data: traceback, line, stdout
 BAD_REQUEST = "bad_request"  # the request's fields are wrong
@@ -21,7 +23,7 @@ class BlenderError(Exception):
 class RequestFailed(BlenderError):
     """The Blender answered: no. It is alive and its scene is as before, unless `code` is SCRIPT_ERROR."""
 
-    def __init__(self, method, code, message, data=None):
+    def __init__(self, method: str, code: str, message: str, data: Optional[Dict[str, Any]] = None) -> None:
         super().__init__("{}: {} ({})".format(method, message, code))
         self.method, self.code, self.message, self.data = method, code, message, data or {}
 
@@ -29,7 +31,7 @@ class RequestFailed(BlenderError):
 class ScriptFailed(RequestFailed):
     """Executed code raised. `traceback_text` is what the model is shown."""
 
-    def __init__(self, method, message, data=None):
+    def __init__(self, method: str, message: str, data: Optional[Dict[str, Any]] = None) -> None:
         super().__init__(method, SCRIPT_ERROR, message, data)
         self.traceback_text = str(self.data.get("traceback", message))
         self.stdout = str(self.data.get("stdout", ""))
@@ -40,7 +42,7 @@ class ProcessFault(BlenderError):
 
     kind = "crashed"
 
-    def __init__(self, method, message, log_tail=""):
+    def __init__(self, method: str, message: str, log_tail: str = "") -> None:
         super().__init__("{}: {}".format(method, message))
         self.method, self.message, self.log_tail = method, message, log_tail
 
@@ -78,6 +80,6 @@ class ProtocolViolated(ProcessFault):
 class SetupFailed(BlenderError):
     """No usable Blender process could be started. `remedy` says what the user can do."""
 
-    def __init__(self, message, remedy="", log_tail=""):
+    def __init__(self, message: str, remedy: str = "", log_tail: str = "") -> None:
         super().__init__(message)
         self.message, self.remedy, self.log_tail = message, remedy, log_tail

@@ -1,0 +1,5 @@
+"""`python -m agent …`, the same as the installed command `seig`."""
+
+from agent.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Owns the command line: parse, call, print, exit code. Imports the heavy parts only when a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+EXIT_CODES = """exit codes:
+  0   finished (result.json says: accepted, best_effort or budget_stopped)
+  3   verify: the rebuilt scene differs
+  10  a budget is used up and there is no usable scene
+  64  usage; an output folder that belongs to another run
+  65  the picture cannot be read
+  69  this machine cannot do it: no Blender, disk full, folder not writable
+  70  a defect of this program
+  75  interrupted, or the run is in use, or the service is unavailable: resume later
+  78  a setting, key or model is refused"""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its documented code; no traceback for anything that a user can cause."""
+    options = _parser().parse_args(arguments)
+    if not hasattr(options, "command"):
+        _parser().print_help()
+        sys.exit(64)
+    from agent.errors import Interrupted, RunError
+    from protocol.errors import SetupFailed
+
+    try:
+        code = options.command(options)
+    except RunError as error:
+        code = _failed(f"{error.message} {error.remedy}".strip(), error.exit_code, error.failure_class)
+        if isinstance(error, Interrupted):
+            _leave(code)
+    except SetupFailed as error:
+        code = _failed(f"{error.message} {error.remedy}".strip(), 69, "node")
+    except KeyboardInterrupt:
+        _leave(_failed("interrupted.", 75, "api"))
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without waiting for threads that may hang in a call; everything that counts is on disk."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(code)
+
+
+def _failed(message: str, code: int, failure_class: str) -> int:
+    try:
+        print(f"seig: {message}", file=sys.stderr, flush=True)
+        if os.environ.get("OPENJD_SESSION") or os.environ.get("SEIG_PROGRESS") == "openjd":
+            print(f"openjd_fail: {failure_class}: {message}", flush=True)
+    except OSError:
+        pass
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        print(f"seig: {message}", file=sys.stderr)
+        sys.exit(64)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="seig",
+        description="Turn one picture into an editable Blender scene and the program that builds it.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_run(commands)
+    resume = _add(commands, "resume", "go on with a run that was stopped or killed", "resume")
+    resume.add_argument("folder", type=Path, metavar="DIR")
+    resume.add_argument("--blender", help="Blender to use: a path, a version, or 'wheel'")
+    resume.add_argument("--json", action="store_true", help="print the result as JSON")
+    show = _add(commands, "show", "say what a run has come to", "show")
+    show.add_argument("folder", type=Path, metavar="DIR")
+    show.add_argument("--json", action="store_true", help="print result and spending as JSON")
+    verify = _add(commands, "verify", "rebuild a finished run's scene from its program and compare", "verify")
+    verify.add_argument("folder", type=Path, metavar="DIR")
+    verify.add_argument("--blender", help="Blender to use; the proof needs the version that made the scene")
+    verify.add_argument("--json", action="store_true", help="print the proof as JSON")
+    doctor = _add(commands, "doctor", "what this machine has and lacks, with a fix for each thing missing", "doctor")
+    doctor.add_argument("--json", action="store_true")
+    blenders = _add(commands, "blenders", "the Blenders of this machine and what each can do", "blenders")
+    blenders.add_argument("--json", action="store_true")
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = _add(commands, "run", "turn a picture into a scene", "run")
+    run.add_argument("image", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
+    run.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/<picture's name>")
+    run.add_argument(
+        "--model", choices=("claude", "offline", "recorded"), help="default: claude with a key, else offline"
+    )
+    run.add_argument("--claude-model", metavar="ID", help="model id that the service is asked for")
+    run.add_argument("--recording", type=Path, metavar="DIR", help="run folder whose replies the recorded model gives")
+    run.add_argument("--blender", help="Blender to use: a path, or 'wheel'; default: PATH, usual places, the wheel")
+    run.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+    run.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
+    run.add_argument("--seed", type=int)
+    run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
+    run.add_argument("--side-by-side", type=int, metavar="N", help="Blenders that work on rollouts at the same time")
+    run.add_argument("--max-calls", type=int, metavar="N", help="most model calls")
+    run.add_argument("--max-tokens", type=int, metavar="N", help="most tokens, input and output together")
+    run.add_argument("--max-minutes", type=float, metavar="M", help="longest time")
+    run.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, where the model's price is known")
+    run.add_argument("--threads", type=int, metavar="N", help="threads of one Blender; default: all cores")
+    run.add_argument(
+        "--no-standby", action="store_true", help="keep no spare Blender ready: less memory, slower recovery"
+    )
+    run.add_argument("--fresh", action="store_true", help="move a run that is in DIR aside and start anew")
+    run.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, command: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=lambda options: _call(command, options))
+    return parser
+
+
+def _call(name: str, options: argparse.Namespace) -> int:
+    if name in ("doctor", "blenders"):
+        from agent import doctor
+
+        call = doctor.doctor if name == "doctor" else doctor.blenders
+        return int(call(options.json))
+    from agent import commands
+
+    return int(getattr(commands, name)(options))

@@ -1,0 +1,259 @@
+"""Owns what the commands run, resume, show and verify do: open a run, hand it to the pipeline, say how it came out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from agent import prompting
+from agent.config import Config, choose_model, load_config
+from agent.console import Console
+from agent.delivery import Result
+from agent.errors import ConfigurationError, Interrupted, UsageError
+from agent.models.base import Model
+from agent.picture import Reference, read_reference
+from agent.pipeline import reconstruct
+from agent.runs.budget import Ledger
+from agent.runs.folder import RunFolder, new_run_path
+from agent.runs.journal import Journal, write_atomically
+from agent.runs.run import Run
+from agent.tools.base import tell
+from sandbox.discovery import Blender, find_blender
+from sandbox.limits import MIB, Limits
+from sandbox.pool import Pool
+from sandbox.snapshots import SnapshotStore
+
+VERSION = 1
+"""Of the run folder's format; a run of another is not resumed."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start a run, or go on with the same one where OUT already holds it."""
+    config = load_config(_settings(options), options.config)
+    config = config.model_copy(update={"model": choose_model(config)})
+    reference = read_reference(options.image, config.target_px)
+    model = make_model(config)
+    blender = find_blender(config.blender)
+    folder = RunFolder(options.out or new_run_path(options.image))
+    if folder.exists() and options.fresh:
+        folder.path.rename(folder.path.with_name(f"{folder.path.name}.{int(time.time())}"))
+    if folder.exists():
+        _same_run(folder, config, reference)
+    folder.prepare()
+    return _work(folder, config, reference, model, blender, options.json, options.image.name)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with the run in DIR with the settings it was started with."""
+    folder = RunFolder(options.folder)
+    entry = folder.first_entry()
+    config = Config.model_validate(entry["config"])
+    reference = read_reference(folder.reference, config.target_px)
+    blender = find_blender(options.blender or config.blender)
+    folder.prepare()
+    return _work(folder, config, reference, make_model(config), blender, options.json, str(entry["source"]))
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what a run has come to, from its result or its status."""
+    folder = RunFolder(options.folder)
+    entry = folder.first_entry()
+    if folder.result.exists():
+        result = Result.model_validate_json(folder.result.read_text())
+        print(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
+        return 0
+    status = json.loads(folder.status.read_text()) if folder.status.exists() else {}
+    if options.json:
+        print(json.dumps({"status": "unfinished", "source": entry["source"], **status}, indent=2))
+    else:
+        print(f"{folder.path} is not finished: {status.get('state', 'stopped')} at {status.get('where', 'its start')}.")
+        print(f"Go on with: seig resume {folder.path}")
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """The rebuild proof again, of the scene and program as they lie in the folder; 3 when they differ."""
+    from agent.proof import verify as prove_again
+
+    folder = RunFolder(options.folder)
+    config = Config.model_validate(folder.first_entry()["config"])
+    if not folder.result.exists():
+        raise UsageError(f"{folder.path} is not finished, so there is nothing to verify.", "Resume it first.")
+    blender = find_blender(options.blender or config.blender)
+    with _pool(folder, config, blender) as (pool, _):
+        proof = prove_again(pool, folder.scene, folder.program.read_text(encoding="utf-8"))
+    if options.json:
+        print(json.dumps(tell(proof), indent=2))
+    else:
+        print(f"rebuild {proof.outcome}, by Blender {proof.blender} in {proof.duration_s:.1f} s")
+        for name in proof.names:
+            print(f"  {name}")
+    return 3 if proof.outcome == "different" else 0
+
+
+def make_model(config: Config) -> Model:
+    """The model that the settings name; raises ConfigurationError where it cannot be used."""
+    if config.model == "offline":
+        from agent.models.offline import OfflineModel
+
+        return OfflineModel()
+    if config.model == "recorded":
+        from agent.models.recorded import RecordedModel
+        from agent.runs.recording import read_replies
+
+        if config.recording is None:
+            raise ConfigurationError("the recorded model needs a recording.", "Name a run folder with --recording.")
+        return RecordedModel(read_replies(config.recording))
+    from agent.models.claude import ClaudeModel, ClaudeSettings
+
+    if not (os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")):
+        raise ConfigurationError("the claude model needs a key.", "Set ANTHROPIC_API_KEY, or use --model offline.")
+    settings = ClaudeSettings(model=config.claude_model) if config.claude_model else ClaudeSettings()
+    return ClaudeModel(settings)
+
+
+def _work(
+    folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, as_json: bool, source: str
+) -> int:
+    with folder.lease():
+        if folder.result.exists():
+            result = Result.model_validate_json(folder.result.read_text())
+        else:
+            result = _reconstruct(folder, config, reference, model, blender, source)
+    print(json.dumps(tell(result), indent=2) if as_json else last_screen(folder, result), flush=True)
+    return 0
+
+
+def _reconstruct(
+    folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, source: str
+) -> Result:
+    journal = Journal(folder.path)
+    if not journal.begun:
+        write_atomically(folder.reference, reference.png)
+        journal.note("run", **_identity(config, reference), config=tell(config), source=source, blender=blender.version)
+    else:
+        journal.note("resumed", blender=blender.version, pid=os.getpid())
+    with contextlib.ExitStack() as lifetime:
+        lifetime.callback(journal.close)
+        lifetime.enter_context(_signals())
+        console = lifetime.enter_context(Console(folder.status))
+        pool, store = lifetime.enter_context(_pool(folder, config, blender))
+        run = Run(
+            config=config,
+            reference=reference,
+            folder=folder,
+            journal=journal,
+            ledger=Ledger(folder.ledger, config.budget),
+            console=console,
+            model=model,
+            blender=blender,
+            store=store,
+            pool=pool,
+        )
+        console.say(f"{source} → {folder.path}: {model.name} model, Blender {blender.version} ({blender.kind})")
+        for note in reference.notes:
+            console.say(f"picture: {note}")
+        return reconstruct(run)
+
+
+@contextlib.contextmanager
+def _pool(folder: RunFolder, config: Config, blender: Blender) -> Iterator[tuple[Pool, SnapshotStore]]:
+    limits = Limits(
+        memory_bytes=config.limits.memory_mib * MIB,
+        folder_bytes=config.limits.folder_mib * MIB,
+        threads=config.limits.threads or 0,
+    )
+    store = SnapshotStore(folder.snapshots)
+    with Pool(blender, limits, store, folder.logs, standby=config.standby) as pool:
+        yield pool, store
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Every signal that asks a run to end takes the same way out: Blenders killed, exit code 75, resumable."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for again in kinds:
+            signal.signal(again, signal.SIG_IGN if again != signal.SIGINT else _exit_now)
+        raise Interrupted(f"stopped by {signal.Signals(number).name}.", "Go on with: seig resume DIR")
+
+    def _exit_now(*_: object) -> None:
+        os._exit(75)
+
+    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    before = {kind: signal.signal(kind, stop) for kind in kinds}
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _identity(config: Config, reference: Reference) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "image": reference.digest,
+        "settings": config.digest(),
+        "prompts": prompting.prompts_digest(),
+    }
+
+
+def _same_run(folder: RunFolder, config: Config, reference: Reference) -> None:
+    """Raises UsageError when the folder holds another run than the one that is asked for."""
+    entry = folder.first_entry()
+    differing = [name for name, value in _identity(config, reference).items() if entry.get(name) != value]
+    if differing:
+        raise UsageError(
+            f"{folder.path} belongs to another run ({', '.join(differing)} differ).",
+            "Choose another OUT, resume it with: seig resume DIR, or start anew with --fresh.",
+        )
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "preset": options.preset,
+        "model": options.model,
+        "claude_model": options.claude_model,
+        "recording": options.recording,
+        "blender": options.blender,
+        "seed": options.seed,
+        "rollouts": options.rollouts,
+        "side_by_side": options.side_by_side,
+        "budget.calls": options.max_calls,
+        "budget.tokens": options.max_tokens,
+        "budget.minutes": options.max_minutes,
+        "budget.usd": options.max_cost,
+        "limits.threads": options.threads,
+        "standby": False if options.no_standby else None,
+    }
+
+
+def last_screen(folder: RunFolder, result: Result) -> str:
+    """Where the scene is, what it scored, how long it took, and whether the rebuild was identical."""
+    measures, spent = result.measures, result.spent
+    score = f"PSNR {measures.psnr_db:.2f} dB, SSIM {measures.ssim:.3f}"
+    score += f", IoU {measures.iou:.3f}" if measures.iou is not None else ""
+    cost = "unknown price" if spent.usd is None else f"${spent.usd:.2f}"
+    ended = f" ({result.stopped_by})" if result.stopped_by else ""
+    minutes, seconds = divmod(round(spent.minutes * 60), 60)
+    return "\n".join(
+        (
+            "",
+            f"scene      {folder.scene}",
+            f"program    {folder.program}",
+            f"render     {folder.render}",
+            f"score      {score}; {result.above_flat_db:+.2f} dB over a flat picture",
+            f"rebuild    {result.proof.outcome} (largest deviation {result.proof.largest_deviation:g})",
+            f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
+            f"model      {result.model}, Blender {result.blender}, isolation level: {result.isolation}",
+            f"status     {result.status}{ended}",
+        )
+    )

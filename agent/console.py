@@ -1,0 +1,126 @@
+"""Owns what a person sees while a run works: one live line on a terminal, plain lines elsewhere; and status.json.
+
+Says only what it is told; a closed standard output is no error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.runs.journal import write_atomically
+
+QUIET_S = 50.0
+"""A line appears at least this often, so that a farm does not think the run has stalled."""
+STATUS_S = 15.0
+
+
+class Console:
+    """Where the run is now (stage, round, step, what it waits for), shown and written."""
+
+    def __init__(self, status: Path | None = None) -> None:
+        self._live = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._status = status
+        self._started = time.monotonic()
+        self._where, self._waiting, self._waiting_since = "starting", "", self._started
+        self._percent = 0.0
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._last_line = self._started
+        self._thread = threading.Thread(target=self._tick, name="console", daemon=True)
+
+    def __enter__(self) -> Console:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._clear()
+        self._write_status("stopped")
+
+    def say(self, text: str) -> None:
+        """A lasting line."""
+        with self._lock:
+            self._clear()
+            self._print(text if text == "" else f"[{self.elapsed()}] {text}")
+
+    def step(self, where: str, percent: float | None = None) -> None:
+        """The run has come to this stage, round or step. `percent` of the whole never goes back."""
+        with self._lock:
+            self._where = where
+            self._percent = max(self._percent, percent or 0.0)
+            self._waiting = ""
+            if not self._live:
+                self._print(f"[{self.elapsed()}] {where}")
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        before = self._waiting, self._waiting_since
+        self._waiting, self._waiting_since = what, time.monotonic()
+        try:
+            yield
+        finally:
+            self._waiting, self._waiting_since = before
+
+    def elapsed(self) -> str:
+        seconds = int(time.monotonic() - self._started)
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+    def _tick(self) -> None:
+        next_status = 0.0
+        while not self._stop.wait(0.2 if self._live else 1.0):
+            now = time.monotonic()
+            with self._lock:
+                if self._live:
+                    self._draw()
+                elif now - self._last_line > QUIET_S:
+                    self._print(f"[{self.elapsed()}] {self._line()}")
+            if now >= next_status:
+                self._write_status("running")
+                next_status = now + STATUS_S
+
+    def _line(self) -> str:
+        if not self._waiting:
+            return self._where
+        return f"{self._where} · {self._waiting}, {time.monotonic() - self._waiting_since:.0f} s"
+
+    def _draw(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            width = os.get_terminal_size().columns
+            text = f"{self.elapsed()}  {self._percent:3.0f} %  {self._line()}"[: width - 1]
+            sys.stdout.write(f"\r\x1b[2K{text}")
+            sys.stdout.flush()
+
+    def _clear(self) -> None:
+        if self._live:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.write("\r\x1b[2K")
+                sys.stdout.flush()
+
+    def _print(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        with contextlib.suppress(OSError, ValueError):
+            print(text, flush=True)
+
+    def _write_status(self, state: str) -> None:
+        if self._status is None or not self._status.parent.is_dir():
+            return
+        now = {
+            "state": state,
+            "where": self._where,
+            "waiting_for": self._waiting or None,
+            "percent": round(self._percent, 1),
+            "elapsed_s": round(time.monotonic() - self._started, 1),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "at": round(time.time(), 1),
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(self._status, json.dumps(now, indent=2) + "\n")

@@ -1,0 +1,114 @@
+"""Owns one conversation: ask the model, use the tools it calls, answer it, until a tool ends it.
+
+Every reply and every tool's outcome is a step of the journal, so a resumed run walks through a recorded conversation
+without asking, executing or rendering anything again. Does not know stages or prompts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agent.models.base import (
+    Message,
+    ModelReply,
+    ModelRequest,
+    Place,
+    Text,
+    ToolCall,
+    ToolResult,
+    request_digest,
+)
+from agent.runs.journal import digest_of
+from agent.runs.run import Run
+from agent.tools.base import Outcome
+from agent.tools.table import Toolbox
+from agent.tools.workbench import Workbench
+
+NUDGES = 3
+"""Replies in a row without a tool call that end a conversation."""
+
+
+def reply_key(request: ModelRequest) -> str:
+    """Where a reply is recorded: its place, and a digest of what was asked without picture bytes."""
+    return f"{place_key(request.place)}/{request_digest(request)}"
+
+
+def place_key(place: Place) -> str:
+    return f"{place.rollout}/{place.stage}/{place.round}/{place.role}/{place.ordinal}"
+
+
+def converse(
+    run: Run,
+    place: Place,
+    system: str,
+    messages: list[Message],
+    toolbox: Toolbox,
+    most_calls: int,
+    bench: Workbench | None = None,
+) -> dict[str, Any] | None:
+    """Talk until a tool ends it; its product, or None when the model came to no end within `most_calls`.
+
+    `messages` begins with what the user says and is extended by all that follows, for a later round to go on from.
+    """
+    silent = 0
+    for ordinal in range(most_calls):
+        last = ordinal == most_calls - 1
+        here = place.model_copy(update={"ordinal": ordinal})
+        reply = _ask(run, here, system, messages, toolbox, last)
+        messages.append(Message(role="assistant", content=reply.content or (Text(text="(nothing)"),)))
+        calls = [block for block in reply.content if isinstance(block, ToolCall)]
+        silent = 0 if calls else silent + 1
+        if silent == NUDGES or reply.stop == "refusal":
+            return None
+        outcomes = [_use(run, here, number, call, toolbox, last, bench) for number, call in enumerate(calls)]
+        messages.append(_answer(calls, outcomes, toolbox, reply))
+        ended = [outcome.product for outcome in outcomes if outcome.product is not None]
+        if ended:
+            return ended[-1]
+        if bench is not None and bench.stalled():
+            return {"summary": "stopped: the same failures again and again"}
+    return None
+
+
+def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: Toolbox, last: bool) -> ModelReply:
+    request = ModelRequest(
+        place=place,
+        system=system,
+        messages=tuple(messages),
+        tools=toolbox.specs(last),
+        seed=run.config.seed,
+    )
+
+    def ask() -> ModelReply:
+        run.ledger.check()
+        started = time.monotonic()
+        with run.console.waiting(f"waiting for {run.model.name}"):
+            reply = run.model.reply(request)
+        run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
+        return reply
+
+    return run.journal.step(f"reply/{reply_key(request)}", ModelReply, ask)
+
+
+def _use(
+    run: Run, place: Place, number: int, call: ToolCall, toolbox: Toolbox, last: bool, bench: Workbench | None
+) -> Outcome:
+    head = bench.head.id if bench is not None else None
+    key = f"tool/{place_key(place)}/{number}/{digest_of(call.name, call.input, head)}"
+    outcome = run.journal.step(key, Outcome, lambda: toolbox.use(call, last), tool=call.name)
+    if bench is not None and outcome.head is not None:
+        bench.move_to(outcome.head, outcome.committed)
+    return outcome
+
+
+def _answer(calls: list[ToolCall], outcomes: list[Outcome], toolbox: Toolbox, reply: ModelReply) -> Message:
+    if not calls:
+        cut = "Your reply was cut off at its longest length. " if reply.stop == "length" else ""
+        ends = " or ".join(toolbox.ending_names())
+        return Message(role="user", content=(Text(text=f"{cut}Go on by calling a tool; end with {ends}."),))
+    results = (
+        ToolResult(call_id=call.id, content=outcome.content, is_error=outcome.is_error)
+        for call, outcome in zip(calls, outcomes, strict=True)
+    )
+    return Message(role="user", content=tuple(results))

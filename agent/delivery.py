@@ -1,0 +1,190 @@
+"""Owns what a run hands over: each stage's files, final render, scene, program, proof, and result.json last.
+
+Everything here is derived from the journal and the snapshots; run again, it writes the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from sandbox.transaction import FACTORS
+
+from agent import prompting
+from agent.evaluation.comparison import comparison_png
+from agent.evaluation.measures import Measures, measure
+from agent.evaluation.metrics import metrics_of
+from agent.program import program_text
+from agent.proof import Proof, Proved, prove
+from agent.runs.budget import Spending
+from agent.runs.folder import write_json
+from agent.runs.journal import write_atomically
+from agent.runs.run import Run
+from agent.stages.checklist import Checklist
+from agent.stages.table import Stage
+from agent.tools.base import tell
+from agent.tools.workbench import Workbench
+from protocol.models import Value
+from sandbox.snapshots import Edit, Snapshot
+
+
+class StageResult(Value):
+    stage: str
+    snapshot_id: str
+    approved: bool
+    png: bytes
+    measures: Measures
+    proof: Proof | None
+    """None where stages are not proved, only the whole run."""
+
+
+class Delivered(Value):
+    """The final render and the proof: remembered, so that delivery can be repeated."""
+
+    png: bytes
+    proved: Proved
+
+
+class Result(Value):
+    """The content of result.json."""
+
+    status: Literal["accepted", "best_effort", "budget_stopped"]
+    """Every stage approved; some not; a budget ended the run before all stages."""
+    scene: str
+    program: str
+    measures: Measures
+    above_flat_db: float
+    proof: Proof
+    stages: tuple[str, ...]
+    stopped_by: str | None
+    model: str
+    blender: str
+    isolation: str
+    prompts: str
+    """Digest of the prompt files."""
+    seed: int
+    spent: Spending
+
+
+def begin(run: Run) -> Snapshot:
+    """The empty scene with the picture's frame: the root of all rollouts."""
+
+    def make() -> Snapshot:
+        with run.pool.session() as session:
+            outcome = session.edit(frame_edit(run), frozenset(FACTORS))
+        if outcome.snapshot is None:
+            raise AssertionError(f"the frame could not be set: {outcome.message}")
+        return outcome.snapshot
+
+    run.console.step("starting · the empty scene")
+    return run.journal.step("begin", Snapshot, make)
+
+
+def frame_edit(run: Run) -> Edit:
+    """The host's own edit: the picture's size, and whether the film is transparent."""
+    width, height = run.frame(run.config.target_px)
+    cut_out = int(run.reference.kind == "cutout")
+    source = (
+        "import bpy\n\n"
+        "scene = bpy.context.scene\n"
+        f'scene["frame_px"] = ({width}, {height})\n'
+        f'scene["cut_out"] = {cut_out}\n'
+    )
+    return Edit(index=1, label="the picture's frame", stage="initialisation", round=0, source=source, seed=0)
+
+
+def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = None) -> StageResult:
+    """Render, prove and lay out a stage's accepted scene."""
+    run, stage = bench.run, bench.stage
+    run.console.step(f"{stage.name} · stage render and proof", PERCENT.get(stage.name))
+
+    def look() -> StageResult:
+        png = final_render(bench)
+        proof = _prove(bench).proof if run.config.prove_stages else None
+        return StageResult(
+            stage=stage.name,
+            snapshot_id=bench.head.id,
+            approved=approved,
+            png=png,
+            measures=measure(run.reference, png),
+            proof=proof,
+        )
+
+    result = run.journal.step(f"stage/{stage.name}/{bench.head.id}", StageResult, look)
+    _lay_out(bench, stage, result, checklist or Checklist())
+    run.console.say(
+        f"{stage.name}: {result.measures.psnr_db:.2f} dB, SSIM {result.measures.ssim:.3f}"
+        + (f", IoU {result.measures.iou:.3f}" if result.measures.iou is not None else "")
+        + (f", rebuild {result.proof.outcome}" if result.proof else "")
+    )
+    return result
+
+
+PERCENT = {"initialisation": 30, "geometry": 50, "material": 65, "composition": 75, "lighting": 85, "camera": 92}
+
+
+def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None) -> Result:
+    """Write everything that the run hands over; result.json last, for it marks a finished run."""
+    run = bench.run
+    run.console.step("delivering · final render and rebuild proof", 95)
+    done = run.journal.step(
+        f"deliver/{bench.head.id}", Delivered, lambda: Delivered(png=final_render(bench), proved=_prove(bench))
+    )
+    metrics = metrics_of(run.reference, done.png, [(one.stage, one.png) for one in stages])
+    folder = run.folder
+    write_atomically(folder.render, done.png)
+    write_atomically(folder.comparison, comparison_png(run.reference, done.png))
+    write_atomically(folder.program, done.proved.program)
+    _copy_scene(run, bench.head, folder.scene)
+    write_json(folder.scene_graph, tell(bench.graph))
+    write_json(folder.metrics, tell(metrics))
+    status = "budget_stopped" if stopped else "accepted" if all(one.approved for one in stages) else "best_effort"
+    result = Result(
+        status=status,
+        scene=folder.scene.name,
+        program=folder.program.name,
+        measures=metrics.final,
+        above_flat_db=metrics.above_flat_db,
+        proof=done.proved.proof,
+        stages=tuple(one.stage for one in stages),
+        stopped_by=stopped,
+        model=run.model.name,
+        blender=run.blender.version,
+        isolation="process",
+        prompts=prompting.prompts_digest(),
+        seed=run.config.seed,
+        spent=run.ledger.spent(),
+    )
+    run.journal.note("result", result=tell(result))
+    write_json(folder.result, tell(result))
+    return result
+
+
+def final_render(bench: Workbench) -> bytes:
+    config = bench.run.config
+    return bench.render(long_side_px=config.target_px, samples=config.final_samples)
+
+
+def _prove(bench: Workbench) -> Proved:
+    run = bench.run
+    with run.console.waiting("rebuilding the scene from its program"):
+        return prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+
+
+def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Checklist) -> None:
+    run, folder = bench.run, bench.run.folder.stage(stage.name)
+    write_atomically(folder / "render.png", result.png)
+    edits = [one.edit for one in run.store.ancestry(result.snapshot_id) if one.edit is not None]
+    write_atomically(
+        folder / "program.py", program_text(edits, title=run.folder.path.name, blender=run.blender.version)
+    )
+    write_json(folder / "checklist.json", tell(checklist))
+    _copy_scene(run, run.store.get(result.snapshot_id), folder / "scene.blend")
+
+
+def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(run.store.path(snapshot.id), part)
+    part.replace(target)

@@ -1,0 +1,1 @@
+"""A run's folder, its journal, budget and lease: what makes it resumable."""

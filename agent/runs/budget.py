@@ -1,0 +1,84 @@
+"""Owns what a run may spend and has spent: tokens, calls, dollars, minutes. Decides nothing else."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+from agent.config import Budget
+from agent.models.base import Place, Usage
+from protocol.models import Value
+
+
+class BudgetReached(Exception):
+    """An outcome, not a failure: the run ends with its best scene so far."""
+
+    def __init__(self, what: str, limit: float) -> None:
+        super().__init__(f"the budget of {limit:g} {what} is used up")
+        self.what, self.limit = what, limit
+
+
+class Spending(Value):
+    calls: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+    """None as soon as one call's price is unknown."""
+    minutes: float = 0.0
+
+
+class Ledger:
+    """`ledger.jsonl`: one line per model call; sums persist across resumed attempts."""
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        self._path, self._budget = path, budget
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._calls, self._tokens, self._minutes_before = 0, 0, 0.0
+        self._usd: float | None = 0.0
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._count(json.loads(line))
+
+    def check(self) -> None:
+        """Raises BudgetReached when nothing more may be spent; called before each model call."""
+        spent = self.spent()
+        bounds = (
+            ("calls", spent.calls, self._budget.calls),
+            ("tokens", spent.tokens, self._budget.tokens),
+            ("minutes", spent.minutes, self._budget.minutes),
+            ("dollars", spent.usd or 0.0, self._budget.usd),
+        )
+        for what, used, limit in bounds:
+            if limit is not None and used >= limit:
+                raise BudgetReached(what, limit)
+
+    def book(self, place: Place, model: str, usage: Usage, seconds: float) -> None:
+        tokens = usage.model_dump(exclude={"usd"})
+        entry = {
+            "at": round(time.time(), 3),
+            "place": place.model_dump(),
+            "model": model,
+            "tokens": tokens,
+            "usd": usage.usd,
+            "seconds": round(seconds, 2),
+            "minutes": round(self.spent().minutes, 3),
+        }
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            self._calls += 1
+            self._tokens += sum(tokens.values())
+            self._usd = None if self._usd is None or usage.usd is None else self._usd + usage.usd
+
+    def spent(self) -> Spending:
+        minutes = self._minutes_before + (time.monotonic() - self._started) / 60
+        return Spending(calls=self._calls, tokens=self._tokens, usd=self._usd, minutes=minutes)
+
+    def _count(self, entry: dict[str, object]) -> None:
+        tokens, usd = entry["tokens"], entry["usd"]
+        assert isinstance(tokens, dict)
+        self._calls += 1
+        self._tokens += sum(tokens.values())
+        self._usd = None if self._usd is None or not isinstance(usd, int | float) else self._usd + usd
+        self._minutes_before = float(str(entry["minutes"]))

@@ -1,0 +1,118 @@
+"""Owns the layout of a run folder, whose it is, and who works in it now.
+
+Does not know what a run does; the journal's content is `journal.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.errors import Interrupted, NodeUnfit, UsageError
+from agent.runs.journal import read_journal, write_atomically
+
+STAGE_NUMBERS = {
+    name: number
+    for number, name in enumerate(("initialisation", "geometry", "material", "composition", "lighting", "camera"), 1)
+}
+
+
+class RunFolder:
+    """Paths of one run. Creating it touches nothing; `prepare` makes the folders."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.reference = self.path / "reference.png"
+        self.journal = self.path / "journal.jsonl"
+        self.ledger = self.path / "ledger.jsonl"
+        self.status = self.path / "status.json"
+        self.result = self.path / "result.json"
+        self.snapshots = self.path / "snapshots"
+        self.logs = self.path / "logs"
+        self.scene = self.path / "scene.blend"
+        self.program = self.path / "scene.py"
+        self.render = self.path / "render.png"
+        self.comparison = self.path / "comparison.png"
+        self.scene_graph = self.path / "scene_graph.json"
+        self.metrics = self.path / "metrics.json"
+
+    def stage(self, name: str) -> Path:
+        folder = self.path / "stages" / f"{STAGE_NUMBERS[name]}_{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def round(self, stage: str, number: int, rollout: int = -1) -> Path:
+        """Of a stage's round; a rollout's rounds lie in a folder of its own."""
+        folder = self.stage(stage) / (f"rollout_{rollout}" if rollout >= 0 else "") / f"round_{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def exists(self) -> bool:
+        return self.journal.exists()
+
+    def prepare(self) -> None:
+        """Make the folders; raises UsageError or NodeUnfit when the place cannot be used."""
+        try:
+            if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
+                raise UsageError(f"output folder {self.path} is not empty and holds no run.", "Choose another OUT.")
+            for folder in (self.path, self.snapshots, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".write-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except (FileExistsError, NotADirectoryError):
+            raise UsageError(f"output folder {self.path} is, or lies below, a file.", "Choose another OUT.") from None
+        except OSError as error:
+            raise NodeUnfit(f"output folder {self.path}: {error.strerror}.", "Choose another OUT.") from None
+
+    def first_entry(self) -> dict[str, object]:
+        """What the run was started with. Raises UsageError when the folder holds no readable run."""
+        try:
+            entry = next(read_journal(self.journal), None)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.journal} cannot be read: {error}.") from None
+        if entry is None or entry.get("event") != "run":
+            raise UsageError(f"{self.path} holds no run.", "Start one with: make run IMAGE=…")
+        return entry
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[None]:
+        """Hold the run: raises Interrupted (exit code 75) while another live process works in it."""
+        place = self.path / "lease.json"
+        with place.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Interrupted(f"{self.path} is being worked on by {_owner(place)}.", "Wait, or stop it.") from None
+            file.truncate(0)
+            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": int(time.time())}))
+            file.flush()
+            yield
+
+
+def new_run_path(image: Path, runs: Path = Path("runs")) -> Path:
+    """A free folder `runs/<picture's name>`, `-2`, `-3`, … where it is taken."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", image.stem).strip("-.") or "picture"
+    number = 1
+    while (path := runs / (stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return path
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _owner(place: Path) -> str:
+    try:
+        held = json.loads(place.read_text())
+        return f"process {held['pid']} on {held['host']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

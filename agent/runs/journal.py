@@ -1,0 +1,140 @@
+"""Owns the journal: the append-only record that is the one truth of a run, and the memory that makes it resumable.
+
+A run is written as if nothing ever failed. Every step that costs something or could come out differently (a model's reply,
+a tool's result, a proof) goes through `Journal.step`, keyed by its place and a digest of what was asked. A resumed run walks
+the same way again; recorded steps answer at once, the first unrecorded one is where work goes on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Journal:
+    """`journal.jsonl` in a run folder, with large values beside it in `replies/`, named by their digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._blobs = folder / "journal.jsonl", folder / "replies"
+        self._blobs.mkdir(exist_ok=True)
+        self._lock = threading.Lock()
+        self._steps: dict[str, Any] = {}
+        self.replayed = 0
+        """Steps of this process that were answered from the record."""
+        entries = _whole_entries(self._path)
+        self.begun = bool(entries)
+        for entry in entries:
+            if entry["event"] == "step":
+                self._steps[entry["key"]] = entry["value"]
+        self._file = self._path.open("ab")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Append one event; returns when it is on disk."""
+        line = json.dumps({"at": round(time.time(), 3), "event": event, **facts}, ensure_ascii=False)
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def has(self, key: str) -> bool:
+        return key in self._steps
+
+    def step(self, key: str, kind: type[M], compute: Callable[[], M], **facts: Any) -> M:
+        """The recorded value of this step, or `compute()`'s, recorded before it is returned."""
+        if key in self._steps:
+            self.replayed += 1
+            return kind.model_validate(self._unpacked(self._steps[key]))
+        value = compute()
+        packed = self._packed(value.model_dump(mode="python"))
+        self.note("step", key=key, value=packed, **facts)
+        self._steps[key] = packed
+        return value
+
+    def _packed(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return {"$bytes": self._store(value)}
+        if isinstance(value, dict):
+            return {name: self._packed(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._packed(inner) for inner in value]
+        return value
+
+    def _unpacked(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            if set(value) == {"$bytes"}:
+                return (self._blobs / value["$bytes"]).read_bytes()
+            return {name: self._unpacked(inner) for name, inner in value.items()}
+        return [self._unpacked(inner) for inner in value] if isinstance(value, list) else value
+
+    def _store(self, data: bytes) -> str:
+        suffix = ".png" if data.startswith(b"\x89PNG") else ".bin"
+        name = hashlib.sha256(data).hexdigest()[:32] + suffix
+        place = self._blobs / name
+        if not place.exists():
+            write_atomically(place, data)
+        return name
+
+
+def digest_of(*parts: Any) -> str:
+    """Short digest of JSON-able values, for keys."""
+    text = json.dumps(parts, sort_keys=True, default=_digestible)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _digestible(value: Any) -> Any:
+    return base64.b64encode(hashlib.sha256(value).digest()).decode() if isinstance(value, bytes) else str(value)
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a journal, oldest first, without touching it; a torn last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            yield json.loads(line)
+
+
+def _whole_entries(path: Path) -> list[dict[str, Any]]:
+    """Read a journal and cut off a line that a kill left torn."""
+    entries, end = [], 0
+    if path.exists():
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    entry = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    entry = None
+                if entry is None:
+                    break
+                entries.append(entry)
+                end += len(line)
+        if end < path.stat().st_size:
+            os.truncate(path, end)
+    return entries
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Replace a file so that a reader, or a kill, sees the old content or the new one, never a part."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    with temporary.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

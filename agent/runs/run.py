@@ -1,0 +1,36 @@
+"""Owns what every part of a run shares: its settings, reference, folder, journal, model and Blenders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.config import Config
+from agent.console import Console
+from agent.models.base import Model
+from agent.picture import Reference
+from agent.runs.budget import Ledger
+from agent.runs.folder import RunFolder
+from agent.runs.journal import Journal
+from sandbox.discovery import Blender
+from sandbox.pool import Pool
+from sandbox.snapshots import SnapshotStore
+
+
+@dataclass(frozen=True)
+class Run:
+    config: Config
+    reference: Reference
+    folder: RunFolder
+    journal: Journal
+    ledger: Ledger
+    console: Console
+    model: Model
+    blender: Blender
+    store: SnapshotStore
+    pool: Pool
+
+    def frame(self, long_side_px: int) -> tuple[int, int]:
+        """Width and height in pixels of a picture with the reference's aspect."""
+        width, height = self.reference.width_px, self.reference.height_px
+        scale = long_side_px / max(width, height)
+        return max(1, round(width * scale)), max(1, round(height * scale))

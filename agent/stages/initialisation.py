@@ -1,0 +1,144 @@
+"""Owns initialisation: independent rollouts of graph and scaffold, side by side, and the selector that picks one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.errors import RunError
+from agent.evaluation.measures import Measures
+from agent.runs.run import Run
+from agent.scene_graph import SceneGraph
+from agent.stages.decomposition import decompose
+from agent.stages.rounds import Shown, attempt, choose, refine
+from agent.stages.table import INITIALISATION
+from agent.tools.workbench import Workbench
+from protocol.models import InspectReply, InspectRequest, Value
+from sandbox.snapshots import Snapshot
+
+BLACK, BURNT = 0.9, 0.9
+"""Parts of the picture that make a scaffold too dark or too bright to judge."""
+
+
+class Rollout(Value):
+    """One candidate: a graph, and a scaffold that holds every part of it."""
+
+    number: int
+    graph: SceneGraph
+    snapshot_id: str
+    png: bytes
+    measures: Measures
+    problems: tuple[str, ...]
+    approved: bool
+
+
+class NoScaffold(RunError):
+    """No rollout came to a scene at all."""
+
+    failure_class = "bug"
+
+
+def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
+    """All rollouts that came to a scene, several at a time. Raises NoScaffold when none did."""
+    numbers = range(run.config.rollouts)
+    with ThreadPoolExecutor(min(len(numbers), run.config.side_by_side), "rollout") as threads:
+        made = list(threads.map(lambda number: rollout(run, number, empty), numbers))
+    usable = [one for one in made if one is not None]
+    if not usable:
+        raise NoScaffold("no rollout came to a scene: the model made no valid graph or no scaffold that can be seen.",
+                         "See journal.jsonl; try another model or seed.")  # fmt: skip
+    return usable
+
+
+def rollout(run: Run, number: int, empty: Snapshot) -> Rollout | None:
+    """One graph and its scaffold, checked by machine and by a verifier."""
+    run.console.step(f"initialisation · rollout {number + 1} of {run.config.rollouts} · scene graph")
+    graph = decompose(run, number)
+    if graph is None:
+        return None
+    with Workbench(run, graph, empty) as bench:
+        ending = refine(bench, INITIALISATION, run.config.rounds.initialisation, number, gate)
+        last = attempt(bench, ending.rounds, number)
+        if last.measures is None:
+            return None
+        missing = missing_objects(bench)
+        graph = without(graph, missing)
+        if graph is None:
+            return None
+        return Rollout(
+            number=number,
+            graph=graph,
+            snapshot_id=bench.head.id,
+            png=last.png,
+            measures=last.measures,
+            problems=tuple(gate(bench)),
+            approved=ending.approved,
+        )
+
+
+def select(run: Run, candidates: list[Rollout]) -> Rollout:
+    """The most complete and plausible rollout."""
+    if len(candidates) == 1:
+        return candidates[0]
+    shown: list[Shown] = [
+        (one.png, one.measures, {"parts": len(list(one.graph.leaves())), "problems": list(one.problems)})
+        for one in candidates
+    ]
+    chosen = choose(run, "selection", 1, shown, "selector")
+    return candidates[chosen] if chosen is not None else max(candidates, key=lambda one: one.measures.psnr_db)
+
+
+class SceneFacts(Value):
+    """What the machine checks look at."""
+
+    objects: dict[str, float]
+    """Name → the part of it that lies in the frame, 0 to 1; of an empty 1."""
+    has_camera: bool
+
+
+def scene_facts(bench: Workbench) -> SceneFacts:
+    def look() -> SceneFacts:
+        reply, _ = bench.session().call(InspectRequest(subject="scene"))
+        assert isinstance(reply, InspectReply)
+        objects = {
+            str(one["name"]): 1.0 if one["type"] == "EMPTY" else float(one.get("in_frame") or 0.0)
+            for one in reply.what["objects"]
+        }
+        return SceneFacts(objects=objects, has_camera=bool(reply.what.get("camera")))
+
+    return bench.run.journal.step(f"facts/{bench.head.id}", SceneFacts, look)
+
+
+def missing_objects(bench: Workbench) -> list[str]:
+    present = scene_facts(bench).objects
+    return [node.name for node in bench.graph.nodes if node.name not in present]
+
+
+def gate(bench: Workbench) -> list[str]:
+    """What is wrong with a scaffold: parts missing or out of the frame, no camera, black or burnt."""
+    facts = scene_facts(bench)
+    problems = [f"{name} is missing." for name in missing_objects(bench)]
+    if not facts.has_camera:
+        return [*problems, "There is no active camera."]
+    outside = [node.name for node in bench.graph.leaves() if facts.objects.get(node.name, 1.0) <= 0.0]
+    problems += [f"{name} lies outside the frame." for name in outside]
+    seen = attempt(bench, 0, -1).measures
+    if seen and seen.black_fraction > BLACK:
+        problems.append("The picture is black.")
+    if seen and seen.clipped_fraction > BURNT and seen.luminance_ratio > 1.5:
+        problems.append("The picture is burnt out.")
+    return problems
+
+
+def without(graph: SceneGraph, missing: list[str]) -> SceneGraph | None:
+    """The graph less the nodes that were never built, and the groups that this leaves empty; None when nothing is left."""
+    kept = [node for node in graph.nodes if node.name not in missing]
+    while True:
+        names = {node.name for node in kept}
+        parents = {node.parent for node in kept}
+        fitting = [
+            n for n in kept if (n.parent is None or n.parent in names) and (n.kind == "part" or n.name in parents)
+        ]
+        if len(fitting) == len(kept):
+            break
+        kept = fitting
+    return SceneGraph(environment=graph.environment, nodes=tuple(kept)) if kept else None

@@ -1,0 +1,152 @@
+"""Owns the round loop of a stage: generator attempt, verifier pass, checklist, and the choice of the best attempt."""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+from collections.abc import Callable, Sequence
+
+from agent.conversation import converse
+from agent.evaluation.comparison import comparison_png
+from agent.evaluation.measures import Measures, measure
+from agent.models.base import Message, Place
+from agent.runs.journal import write_atomically
+from agent.runs.run import Run
+from agent.stages.briefing import Briefing, Candidate
+from agent.stages.checklist import Checklist
+from agent.stages.table import Stage
+from agent.tools.ending import VerdictInput
+from agent.tools.table import Toolbox
+from agent.tools.workbench import Workbench
+from protocol.errors import RequestFailed
+from protocol.models import Value
+
+Gate = Callable[[Workbench], list[str]]
+Shown = tuple[bytes, Measures, dict[str, object]]
+"""A candidate's picture, its measures, and what else is told about it."""
+
+
+class Attempt(Value):
+    """The scene as a round left it, and how its target view compares."""
+
+    snapshot_id: str
+    png: bytes = b""
+    measures: Measures | None = None
+    """None while the scene has no camera, so that there is no target view."""
+
+
+class Ending(Value):
+    """How a stage's rounds came out."""
+
+    snapshot_id: str
+    approved: bool
+    checklist: Checklist
+    rounds: int
+
+
+def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate: Gate = lambda bench: []) -> Ending:
+    """Run a stage's rounds from the head; leaves the head at the winning attempt.
+
+    `gate` is a check by machine: while it finds problems no verdict can approve, and the generator is told them.
+    """
+    bench.begin(stage)
+    attempts = [attempt(bench, 0, rollout)]
+    checklist, conversation, number = Checklist(), list[Message](), 0
+    for number in range(1, rounds + 1):
+        bench.begin_round(number)
+        _generate(bench, number, rounds, checklist, conversation, rollout)
+        attempts.append(attempt(bench, number, rollout))
+        if not stage.verified:
+            continue
+        checklist = _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
+        if checklist.approved or bench.stalled():
+            break
+    if not checklist.approved:
+        seen = [one for one in attempts if one.measures is not None]
+        bench.move_to(_best(bench, number, seen, rollout).snapshot_id if seen else bench.head.id)
+    return Ending(snapshot_id=bench.head.id, approved=checklist.approved, checklist=checklist, rounds=number)
+
+
+def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
+    """The head as a candidate: rendered and measured once, remembered, and laid into the round's folder."""
+
+    def look() -> Attempt:
+        try:
+            png = bench.render()
+        except RequestFailed:
+            return Attempt(snapshot_id=bench.head.id)
+        return Attempt(snapshot_id=bench.head.id, png=png, measures=measure(bench.run.reference, png))
+
+    key = f"attempt/{rollout}/{bench.stage.name}/{number}/{bench.head.id}"
+    one = bench.run.journal.step(key, Attempt, look)
+    if number and one.png:
+        folder = bench.run.folder.round(bench.stage.name, number, rollout)
+        write_atomically(folder / "render.png", one.png)
+        write_atomically(folder / "comparison.png", comparison_png(bench.run.reference, one.png))
+    return one
+
+
+def _generate(
+    bench: Workbench, number: int, rounds: int, checklist: Checklist, conversation: list[Message], rollout: int
+) -> None:
+    run, stage = bench.run, bench.stage
+    briefing = Briefing(run, stage.name, "generator", stage.scope, rounds, rollout)
+    begin = briefing.again if conversation else briefing.first
+    conversation.append(begin(number, bench.graph, checklist=checklist.told(), critique=checklist.critique))
+    place = Place(rollout=rollout, stage=stage.name, round=number, role="generator", ordinal=0)
+    run.console.step(f"{stage.name} · round {number} of {rounds} · generator")
+    toolbox = Toolbox(stage.name, "generator", bench)
+    converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
+
+
+def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, rollout: int) -> Checklist:
+    run, stage = bench.run, bench.stage
+    briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout)
+    first = briefing.first(number, bench.graph, checklist=checklist.told(), critique=checklist.critique)
+    place = Place(rollout=rollout, stage=stage.name, round=number, role="verifier", ordinal=0)
+    run.console.step(f"{stage.name} · round {number} of {rounds} · verifier")
+    toolbox = Toolbox(stage.name, "verifier", bench)
+    product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
+    if product is None:
+        return checklist.model_copy(update={"critique": "The verifier came to no verdict.", "approved": False})
+    return checklist.after(VerdictInput.model_validate(product), number)
+
+
+def _best(bench: Workbench, number: int, attempts: Sequence[Attempt], rollout: int) -> Attempt:
+    """The best of all attempts and the start, chosen from pictures and figures shown in random order."""
+    distinct = list({one.snapshot_id: one for one in attempts}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    run, stage = bench.run, bench.stage.name
+    order = random.Random(f"{run.config.seed}/{stage}/{rollout}").sample(distinct, len(distinct))
+    shown: list[Shown] = [(one.png, one.measures, {}) for one in order if one.measures is not None]
+    chosen = choose(run, stage, number, shown, "chooser", rollout)
+    return order[chosen] if chosen is not None else max(distinct, key=_score)
+
+
+def _score(one: Attempt) -> float:
+    return one.measures.psnr_db if one.measures else 0.0
+
+
+def choose(
+    run: Run,
+    stage: str,
+    number: int,
+    shown: Sequence[Shown],
+    prompt_role: str,
+    rollout: int = -1,
+) -> int | None:
+    """Index of the candidate that the model chooses; None when it comes to no choice."""
+    candidates = [
+        Candidate(letter=letter, png=png, measures=measures, notes=json.loads(json.dumps(notes)))
+        for letter, (png, measures, notes) in zip(string.ascii_uppercase, shown, strict=False)
+    ]
+    briefing = Briefing(run, stage, "selector", frozenset(), 1, rollout)
+    place = Place(rollout=rollout, stage=stage, round=number, role="selector", ordinal=0)
+    run.console.step(f"{stage} · choosing the best of {len(candidates)}")
+    letters = [one.letter for one in candidates]
+    toolbox = Toolbox("selection", "selector", letters)
+    messages = [briefing.choice(number, candidates, prompt_role)]
+    product = converse(run, place, briefing.system(prompt_role), messages, toolbox, 3)
+    return letters.index(product["candidate"]) if product else None

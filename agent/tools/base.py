@@ -1,0 +1,74 @@
+"""Owns what a tool is: a name, a description, a typed input, and a function of a workbench.
+
+A result's first block is one JSON object as text; pictures follow. Does not know which role may use which tool (table.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from agent.models.base import Picture, Text, ToolSpec
+from protocol.models import Value
+
+
+class ToolInput(Value):
+    """The input of one tool; unknown fields are refused."""
+
+
+class Outcome(Value):
+    """What a tool call came to: told to the model, recorded in the journal."""
+
+    content: tuple[Text | Picture, ...]
+    is_error: bool = False
+    head: str | None = None
+    """Id of the snapshot that is the scene after the call; None where there is no scene."""
+    committed: bool = False
+    product: dict[str, Any] | None = None
+    """Of a tool that ends the conversation: what the conversation was for."""
+
+    NO_SCENE: ClassVar[None] = None
+
+
+def answered(facts: dict[str, Any], *pictures: Picture, **fields: Any) -> Outcome:
+    """An outcome that tells the model `facts` and shows it pictures."""
+    text = Text(text=json.dumps(facts, ensure_ascii=False))
+    return Outcome(content=(text, *pictures), **fields)
+
+
+def refused(problem: str, **facts: Any) -> Outcome:
+    """An outcome that tells the model why its call could not be done."""
+    return answered({"error": problem, **facts}, is_error=True)
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    description: str
+    input: type[ToolInput]
+    use: Callable[[Any, Any], Outcome]
+    """(workbench, input) → outcome."""
+    ends: bool = False
+    """A successful call ends the conversation."""
+
+    def spec(self) -> ToolSpec:
+        schema = self.input.model_json_schema()
+        schema.pop("title", None)
+        return ToolSpec(name=self.name, description=self.description, schema_=schema)
+
+
+def parse_input(kind: type[ToolInput], given: dict[str, Any]) -> ToolInput | str:
+    """The typed input, or one text that says what is wrong with it."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors()[:5])
+
+
+def tell(value: BaseModel) -> dict[str, Any]:
+    """A frozen value as JSON-able facts for a model."""
+    return value.model_dump(mode="json")

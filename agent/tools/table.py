@@ -1,0 +1,57 @@
+"""Owns which role in which stage may call which tool; a model is given only those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.models.base import Role, ToolCall, ToolSpec
+from agent.tools import ending, fit, scene
+from agent.tools.base import Outcome, Tool, parse_input, refused
+
+ALL = {tool.name: tool for tool in (*scene.TOOLS, *fit.TOOLS, *ending.TOOLS)}
+_EDITS = ("run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish")
+_WATCHES = ("look", "inspect", "compare", "measure", "verdict")
+
+TABLE: dict[tuple[str, Role], tuple[str, ...]] = {
+    ("decomposition", "decomposer"): ("submit_scene_graph",),
+    ("initialisation", "generator"): ("submit_plan", *_EDITS),
+    ("initialisation", "verifier"): _WATCHES,
+    ("selection", "selector"): ("choose",),
+    ("geometry", "generator"): _EDITS,
+    ("geometry", "verifier"): _WATCHES,
+    ("material", "generator"): _EDITS,
+    ("material", "verifier"): _WATCHES,
+    ("composition", "generator"): _EDITS,
+    ("composition", "verifier"): _WATCHES,
+    ("lighting", "generator"): _EDITS,
+    ("lighting", "verifier"): _WATCHES,
+    ("camera", "generator"): _EDITS,
+}
+"""The choice of the best attempt is ("selection", "selector")'s tool too, with its own prompt."""
+
+
+class Toolbox:
+    """The tools of one conversation, bound to what they work on."""
+
+    def __init__(self, stage: str, role: Role, bench: Any) -> None:
+        self._tools = tuple(ALL[name] for name in TABLE[stage, role])
+        self._bench = bench
+
+    def specs(self, last: bool = False) -> tuple[ToolSpec, ...]:
+        """What the model is given; on its last call only what ends the conversation."""
+        return tuple(tool.spec() for tool in self._tools if tool.ends or not last)
+
+    def ending_names(self) -> Sequence[str]:
+        return [tool.name for tool in self._tools if tool.ends]
+
+    def use(self, call: ToolCall, last: bool = False) -> Outcome:
+        tool = self._find(call.name, last)
+        if tool is None:
+            names = ", ".join(spec.name for spec in self.specs(last))
+            return refused(f"there is no tool {call.name!r} here; there are: {names}")
+        given = parse_input(tool.input, call.input)
+        return refused(f"{call.name}: {given}") if isinstance(given, str) else tool.use(self._bench, given)
+
+    def _find(self, name: str, last: bool) -> Tool | None:
+        return next((tool for tool in self._tools if tool.name == name and (tool.ends or not last)), None)

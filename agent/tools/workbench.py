@@ -1,0 +1,154 @@
+"""Owns the scene under work: its head, the short names of its snapshots, and a live Blender once one is needed.
+
+A replayed run moves the head from record to record and starts no Blender. Everything that touches the live scene goes
+through `session()`, which first brings it to the head.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from sandbox.transaction import EditOutcome, SceneSession
+
+from agent.evaluation.measures import Measures, measure
+from agent.models.base import Picture
+from agent.runs.run import Run
+from agent.scene_graph import SceneGraph
+from agent.stages.table import Stage
+from protocol.models import RenderReply, RenderRequest, TargetView, View
+from sandbox.snapshots import Edit, Snapshot
+
+REPEATS = 3
+"""Failures of one kind in a row that end an attempt: identical ones, or two that alternate."""
+
+
+class Workbench:
+    def __init__(self, run: Run, graph: SceneGraph, head: Snapshot | None = None) -> None:
+        self.run, self.graph = run, graph
+        self._session: SceneSession | None = None
+        self._lifetime = contextlib.ExitStack()
+        self._head = head
+        self._names: list[str] = []
+        self._failures: list[str] = []
+        self.stage: Stage
+        self.round = 1
+        self.start: Snapshot
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lifetime.close()
+
+    # ── where the work stands ─────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def head(self) -> Snapshot:
+        if self._head is None:
+            self._head = self.session().head
+        return self._head
+
+    def begin(self, stage: Stage) -> None:
+        """Start a stage: in a clean process, with fresh names, from the head."""
+        self.stage, self.round, self.start = stage, 1, self.head
+        self._names = [self.head.id]
+        if self._session is not None:
+            self._session.fresh()
+
+    def begin_round(self, number: int) -> None:
+        self.round = number
+        self._failures.clear()
+
+    def move_to(self, snapshot_id: str, committed: bool = False) -> None:
+        """Make a snapshot the head; a live Blender follows when it is next used."""
+        if self._head is None or snapshot_id != self._head.id:
+            self._head = self.run.store.get(snapshot_id)
+        if committed:
+            self._names.append(snapshot_id)
+
+    def named(self, name: str) -> str | None:
+        """Snapshot id behind "start", "previous" or "s3"; None where there is none."""
+        if name == "start":
+            return self.start.id
+        if name == "previous":
+            return self.head.parent if self.head.id != self.start.id else None
+        number = name.removeprefix("s")
+        return self._names[int(number)] if number.isdecimal() and int(number) < len(self._names) else None
+
+    def name_of(self, snapshot_id: str) -> str:
+        return f"s{self._names.index(snapshot_id)}" if snapshot_id in self._names else snapshot_id[:8]
+
+    def name_after(self) -> str:
+        """The short name that the snapshot just committed gets."""
+        return f"s{len(self._names)}"
+
+    def stalled(self) -> bool:
+        """Three identical failures in a row, or two that alternate."""
+        last = self._failures[-2 * REPEATS :]
+        return len(self._failures) >= REPEATS and (
+            len(set(last[-REPEATS:])) == 1
+            or (len(last) == 2 * REPEATS and len(set(last[::2])) == 1 and len(set(last[1::2])) == 1)
+        )
+
+    # ── the live scene ────────────────────────────────────────────────────────────────────────────────────────────────
+    def session(self) -> SceneSession:
+        if self._session is None:
+            with self.run.console.waiting("starting Blender"):
+                self._session = self._lifetime.enter_context(self.run.pool.session(self._head))
+        if self._head is not None and self._session.head.id != self._head.id:
+            self._session.move_to(self._head)
+        return self._session
+
+    def edit(self, source: str, purpose: str) -> EditOutcome:
+        """Run generated code as one transaction in the stage's scope."""
+        index = len(self.run.store.ancestry(self.head.id))
+        edit = Edit(
+            index=index,
+            label=f"{self.stage.name} {self.round}: {purpose}",
+            stage=self.stage.name,
+            round=self.round,
+            source=source,
+            seed=self.run.config.seed * 100_003 + index,
+            keep_slots=self.stage.keeps_slots,
+        )
+        required = self.graph.required_objects() if self.stage.keeps_objects else frozenset()
+        with self.run.console.waiting("running an edit"):
+            outcome = self.session().edit(edit, self.stage.scope, required, self.run.config.limits.execute_s)
+        if outcome.snapshot is not None:
+            self._head = outcome.snapshot
+        return outcome
+
+    def count_failure(self, message: str | None) -> None:
+        """Remember a failed edit's message; None (a success) forgets them."""
+        if message is None:
+            self._failures.clear()
+        else:
+            self._failures.append(message)
+
+    def render(self, view: View | None = None, long_side_px: int | None = None, **settings: object) -> bytes:
+        """PNG (RGBA) of the head, or inside `session().temporary()` of what stands there now."""
+        return self.render_with_reply(view, long_side_px, **settings)[0]
+
+    def render_with_reply(
+        self, view: View | None = None, long_side_px: int | None = None, **settings: object
+    ) -> tuple[bytes, RenderReply]:
+        config, view = self.run.config, view or TargetView()
+        width, height = self.run.frame(long_side_px or config.look_px)
+        fields = {"samples": config.look_samples, "transparent": self.run.reference.kind == "cutout", **settings}
+        request = RenderRequest.model_validate({"view": view, "width_px": width, "height_px": height, **fields})
+        with self.run.console.waiting("rendering"):
+            reply, payloads = self.session().call(request, config.limits.render_s)
+        assert isinstance(reply, RenderReply)
+        return payloads[0], reply
+
+    def look(self) -> tuple[Picture, Measures]:
+        """The target view and how it compares with the reference."""
+        png = self.render()
+        return Picture(png=png, caption="target view of the scene"), measure(self.run.reference, png)
+
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[SceneSession]:
+        """Change the live scene without a commit; the head stands again afterwards."""
+        session = self.session()
+        with session.temporary():
+            yield session
