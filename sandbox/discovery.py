@@ -183,3 +183,16 @@ def _nothing_usable(problems: list[Problem]) -> SetupFailed:
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)
     remedies = list(dict.fromkeys(problem.remedy for problem in problems))
     return SetupFailed(f"No usable Blender: {tried}.", " ".join(remedies))
+
+
+def main() -> int:
+    """Says which Blender would be used; exit code 69 where there is none. Nothing is fetched."""
+    for candidate in _candidates():
+        if isinstance(found := _examine(candidate, timeout_s=PROBE_S, ask_again=False), Blender):
+            print(f"{found.executable} ({found.version})")
+            return 0
+    return 69
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+# One picture in; an editable Blender scene, and the program that builds it, out.
+# Every target does its own set-up under this folder: .venv for the agent, .blender for Blender's wheel.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?=
+IMAGE ?=
+OUT ?=
+MODEL ?=
+BLENDER ?=
+ARGS ?=
+export BLENDER
+
+AGENT := .venv/bin/python
+PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py
+
+# $(call set-up,WHAT): with PYTHON if given, else with the machine's python3.
+define set-up
+@command -v $(or $(PYTHON),python3) >/dev/null || { echo "set-up: there is no $(or $(PYTHON),python3) here. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
+@$(or $(PYTHON),python3) -I sandbox/environments.py $(1) $(if $(PYTHON),--python "$(PYTHON)")
+endef
+
+.PHONY: help
+help: ## list what you can do
+	@echo "make run IMAGE=photo.jpg   turns a picture into a Blender scene. More:"
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: run
+run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] [ARGS="--preset quick"]
+	@test -n "$(IMAGE)" || { echo 'Which picture? make run IMAGE=photo.jpg' >&2; exit 64; }
+	$(call set-up,run)
+	@$(AGENT) -m agent run "$(IMAGE)" $(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(if $(BLENDER),--blender "$(BLENDER)") $(ARGS)
+
+.PHONY: test
+test: ## run all tests, with real Blenders [ARGS="-k name"]
+	$(call set-up,test)
+	@$(AGENT) -m pytest -q $(ARGS)
+
+.PHONY: check
+check: ## lint, format, types and syntax; needs no Blender and no key
+	$(call set-up,dev)
+	@$(AGENT) -m ruff check .
+	@$(AGENT) -m ruff format --check .
+	@$(AGENT) -m mypy
+	@$(AGENT) -m sandbox.plain_syntax 3.7 $(PLAIN37)
+
+.PHONY: format
+format: ## lay out the code and repair what the linter can
+	$(call set-up,dev)
+	@$(AGENT) -m ruff check --fix .
+	@$(AGENT) -m ruff format .
+
+.PHONY: doctor
+doctor: ## what this machine has and lacks, with a fix for each thing missing
+	$(call set-up,agent)
+	@$(AGENT) -m agent doctor $(ARGS)
+
+.PHONY: blenders
+blenders: ## the Blenders found on this machine
+	$(call set-up,agent)
+	@$(AGENT) -m agent blenders $(ARGS)
+
+.PHONY: setup
+setup: ## only the set-up that a run needs
+	$(call set-up,run)
+
+.PHONY: wheel
+wheel: ## fetch Blender as a Python wheel, whatever else is installed
+	$(call set-up,wheel)
+
+.PHONY: examples
+examples: ## render the pictures in examples/ anew, from their own models
+	$(call set-up,agent)
+	$(call set-up,wheel)
+	@.blender/bpy/bin/python -I examples/make_examples.py
+
+.PHONY: lock
+lock: ## write requirements/*.txt anew, with the newest versions that fit
+	$(call set-up,dev)
+	@$(AGENT) -m sandbox.locking
+
+.PHONY: clean
+clean: ## remove environments, fetched Blenders and caches; keeps runs/
+	rm -rf .venv .blender .setup .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +
