@@ -1,0 +1,34 @@
+"""Owns what one Blender may use. Enforced by `launch` (rlimits), `process` (the watch) and `protocol.client` (sizes)."""
+
+from __future__ import annotations
+
+from protocol.models import Value
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class Limits(Value):
+    memory_bytes: int = 4 * GIB
+    """Resident memory of the whole process tree. Blender itself needs some 300 MiB."""
+    file_bytes: int = GIB
+    """Of any one file that is written."""
+    folder_bytes: int = 4 * GIB
+    """Of everything in the worker's folder."""
+    processes: int = 64
+    """In the tree."""
+    open_files: int = 1024
+    output_bytes: int = 16 * MIB
+    """Printed during one call; also the size at which a log file stops growing."""
+    reply_bytes: int = 512 * MIB
+    boot_s: float = 60.0
+    """From spawn to the first message."""
+    cpu_s: int = 7 * 24 * 3600
+    """Processor time of one process; a backstop behind the deadlines of the calls."""
+    threads: int = 0
+    """For rendering; 0 leaves it to Blender."""
+
+    @property
+    def data_bytes(self) -> int:
+        """What one process may ask the kernel for: a backstop that stops what is faster than the watch."""
+        return self.memory_bytes * 3 // 2

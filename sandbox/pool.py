@@ -1,0 +1,212 @@
+"""Owns all Blenders of a run: any number of active ones, each a session's own, and one standby that serves them all.
+
+The standby never executes generated code. It decides commits, and takes over where an active one is lost or a stage
+begins; the next one boots in the background. Everything that a pool started is gone when its `with` block ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import zmq
+
+from protocol.errors import BlenderError, SetupFailed
+from sandbox.blend_file import parse_version
+from sandbox.discovery import Blender
+from sandbox.judging import Judge
+from sandbox.limits import GIB, Limits
+from sandbox.process import BlenderProcess
+from sandbox.scratch import Scratch
+from sandbox.snapshots import Snapshot, SnapshotStore
+from sandbox.transaction import SceneSession
+from sandbox.worker import Context, Worker
+
+log = logging.getLogger(__name__)
+
+BOOT_ATTEMPTS = 2
+TYPICAL_BYTES = 3 * GIB // 4
+"""What a session takes with an ordinary scene while it renders."""
+STANDBY_BYTES = GIB // 2
+
+
+class Pool:
+    """`with Pool(blender, limits, store, logs) as pool, pool.session() as scene: scene.edit(…)`"""
+
+    def __init__(
+        self, blender: Blender, limits: Limits, store: SnapshotStore, logs: Path, standby: bool = True
+    ) -> None:
+        self.blender, self.limits, self.store = blender, limits, store
+        self._logs, self._keeps_standby = logs, standby
+        self._numbers = itertools.count(1)
+        self._workers: set[Worker] = set()
+        self._processes: set[BlenderProcess] = set()
+        self._standby: Future[Worker] | None = None
+        self._root: Snapshot | None = None
+        self._judging = threading.RLock()
+        self._closing = False
+
+    def __enter__(self) -> Pool:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._scratch = Scratch()
+        self._context: Context = zmq.Context()
+        self._spawner = ThreadPoolExecutor(1, "blender-spawner")
+        self._booting = ThreadPoolExecutor(2, "blender-boot")
+        self._burying = ThreadPoolExecutor(2, "blender-burial")
+        if self._keeps_standby:
+            self._standby = self._booting.submit(self.boot)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._spawner.submit(int).result()  # what is being started right now is among the processes after this
+        for process in self._processes:
+            process.kill_root()
+        self._booting.shutdown(cancel_futures=True)
+        for worker in set(self._workers):
+            self._burying.submit(self._close, worker)
+        self._burying.shutdown()
+        self._spawner.shutdown()
+        self._context.destroy(linger=0)
+        self._scratch.close()
+
+    def session(self, head: Snapshot | None = None) -> SceneSession:
+        """An active Blender of one's own that begins at `head`; without one at the empty start."""
+        return SceneSession(self, head)
+
+    def side_by_side(self, wanted: int) -> int:
+        """How many sessions this machine bears at the same time: at least one, at most as many as are wanted."""
+        need = min(self.limits.memory_bytes, TYPICAL_BYTES)
+        room = (_available_bytes() - (STANDBY_BYTES if self._keeps_standby else 0)) // need
+        return max(1, min(wanted, room, _processors()))
+
+    def root(self) -> Snapshot:
+        """The empty start, made once, by a process that ran no generated code."""
+        with self._judging:
+            if self._root is None:
+                self._root = self._make_root()
+            return self._root
+
+    def check_version(self, snapshot: Snapshot) -> None:
+        """An older Blender may crash on a newer one's file, so it never gets to see it."""
+        if parse_version(snapshot.blender) > parse_version(self.blender.version):
+            message = f"the scene was saved by Blender {snapshot.blender}, newer than this one ({self.blender.version})"
+            raise SetupFailed(message, "Use the Blender that made it: BLENDER=/path/to/it.")
+
+    # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def boot(self) -> Worker:
+        """A new worker, in the calling thread's time."""
+        for attempt in range(1, BOOT_ATTEMPTS + 1):
+            try:
+                return self._boot()
+            except SetupFailed as error:
+                log.warning("boot attempt %d of %d failed: %s", attempt, BOOT_ATTEMPTS, error)
+                if attempt == BOOT_ATTEMPTS or self._closing:
+                    raise
+        raise AssertionError("unreachable")
+
+    def take(self) -> Worker:
+        """A clean worker to go on with: the standby, while the next one boots in the background."""
+        if not self._keeps_standby:
+            return self.boot()
+        with self._judging:
+            worker = self._ready_standby()
+            self._standby = self._booting.submit(self.boot)
+        return worker
+
+    @contextlib.contextmanager
+    def judge(self) -> Iterator[Judge]:
+        """The standby, alone, for one decision. Without a standby one is started for it and ended afterwards."""
+        if not self._keeps_standby:
+            worker = self.boot()
+            try:
+                yield Judge(worker)
+            finally:
+                self.retire(worker)
+            return
+        with self._judging:
+            worker = self._ready_standby()
+            try:
+                yield Judge(worker)
+            finally:
+                if worker.ended:
+                    self._replace_standby(worker)
+
+    def retire(self, worker: Worker) -> None:
+        """End a worker; burying it takes place in the background."""
+        worker.process.kill_root()
+        self._burying.submit(self._close, worker)
+
+    def _ready_standby(self) -> Worker:
+        assert self._standby is not None
+        try:
+            worker = self._standby.result()
+        except BlenderError as error:
+            log.warning("the standby did not start: %s", error)
+            self._standby = self._booting.submit(self.boot)
+            return self._standby.result()
+        if worker.ended:
+            log.warning("%r has ended while it stood by", worker)
+            worker = self._replace_standby(worker).result()
+        return worker
+
+    def _replace_standby(self, worker: Worker) -> Future[Worker]:
+        self.retire(worker)
+        self._standby = self._booting.submit(self.boot)
+        return self._standby
+
+    def _boot(self) -> Worker:
+        log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
+        folder = self._scratch.worker_folder()
+        worker = Worker(self.blender, self.limits, folder, log_file, self._context, self._spawn)
+        self._workers.add(worker)
+        return worker
+
+    def _spawn(self, start: Callable[[], BlenderProcess]) -> BlenderProcess:
+        """In the one thread that lives as long as the pool: a process dies with the thread that started it."""
+
+        def spawn() -> BlenderProcess:
+            if self._closing:
+                raise SetupFailed("the pool is being closed")
+            process = start()
+            self._processes.add(process)
+            return process
+
+        return self._spawner.submit(spawn).result()
+
+    def _close(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        worker.close()
+        self._processes.discard(worker.process)
+
+    def _make_root(self) -> Snapshot:
+        with self.judge() as judge:
+            judge.open(None)
+            with self.store.draft(judge.save(), self.limits.file_bytes, self.blender.version) as draft:
+                judge.open(draft.path)
+                return draft.adopt(None, None, judge.fingerprint())
+
+
+def _available_bytes() -> int:
+    """What the machine, or the container we are in, can still give."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except OSError:
+        return available
+    return available if limit == "max" else min(available, int(limit) - used)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

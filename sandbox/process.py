@@ -1,0 +1,205 @@
+"""Owns one Blender process: start it, watch it, say why it ended, end it with everything that it started.
+
+Does not know what is said over the wire (`protocol`), nor who replaces it (`pool`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from protocol.errors import ProcessFault
+from sandbox import evidence
+from sandbox.discovery import Blender
+from sandbox.limits import Limits
+from sandbox.output import Output
+from sandbox.scratch import used_bytes
+from sandbox.tree import MARK, Tree
+
+log = logging.getLogger(__name__)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
+LAUNCH = Path(__file__).with_name("launch.py")
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS")
+"""All that a Blender sees of our environment, which may hold keys."""
+
+WATCH_S = 0.05
+SLOW_WATCH_S = 1.0
+"""For what costs more to look at: new members of the tree, the size of the folder."""
+
+
+class BlenderProcess:
+    """Starts in `folder`, which is its working, home and temporary folder. Spawn from a thread that outlives it."""
+
+    def __init__(self, blender: Blender, limits: Limits, folder: Path, log_file: Path, epoch: str) -> None:
+        self.folder, self.limits = folder, limits
+        self._verdict: ProcessFault | None = None
+        self._condemned = False
+        self._peak_bytes = 0
+        self._allowed_output = limits.output_bytes
+        self._lock = threading.Lock()
+        self._ended_r, self._ended_w = os.pipe()
+        self._popen = _spawn(command(blender, limits, folder, epoch), environment(folder, epoch), folder)
+        assert self._popen.stdout is not None
+        self.pid = self._popen.pid
+        self.tree = Tree(self.pid, epoch)
+        self.output = Output(os.dup(self._popen.stdout.fileno()), log_file, limits.output_bytes)
+        self._popen.stdout.close()
+        self._watcher = threading.Thread(target=self._watch, name=f"watch-{self.pid}", daemon=True)
+        self._watcher.start()
+        log.info("blender pid=%d started in %s", self.pid, folder)
+
+    def fileno(self) -> int:
+        """Readable once the process has ended."""
+        return self._ended_r
+
+    def fault(self, method: str) -> ProcessFault:
+        """Why it ended, with the last it said."""
+        self._watcher.join(1.0)
+        self.output.join(0.2)
+        found = self._verdict or evidence.of_exit(self._popen.poll(), self._peak_bytes, self.limits, self.log_tail())
+        return type(found)(method, found.message, self.log_tail())
+
+    def log_tail(self) -> str:
+        return self.output.tail() + evidence.crash_report(self.folder)
+
+    def allow_output(self) -> None:
+        """A call begins: it may print as much as one call may."""
+        self._allowed_output = self.output.total + self.limits.output_bytes
+
+    @property
+    def ended(self) -> bool:
+        return self._condemned or not self._watcher.is_alive()
+
+    def kill_root(self) -> None:
+        """Stop Blender itself at once; what it started is for `close` to end."""
+        with self._lock:
+            self._condemned = True
+            if self._popen.returncode is None:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the whole tree, now. What it had opened is gone when this returns, unless the kernel holds it."""
+        with self._lock:
+            running = self._popen.returncode is None
+            emptied = self.tree.kill(root_is_ours=running)
+        self._watcher.join(5.0)
+        if not emptied:
+            log.error("blender pid=%d: some of what it started cannot be killed", self.pid)
+
+    def close(self) -> None:
+        """Kill what is left and let go of the descriptors."""
+        self.kill()
+        self.output.join(1.0)
+        os.close(self._ended_r)
+
+    def _watch(self) -> None:
+        """Until it ends: look at its memory often, at the rest now and then, and end it when it passes a limit."""
+        has_ended = _ended(self._popen)
+        looked_at = 0.0
+        while not has_ended(WATCH_S):
+            over = self._over_quickly()
+            if not over and time.monotonic() - looked_at > SLOW_WATCH_S:
+                over = self._over_slowly()
+                looked_at = time.monotonic()
+            if over:
+                log.warning("blender pid=%d: %s", self.pid, over.message)
+                self._verdict = over
+                self.tree.kill()
+        with self._lock:  # its number may be given to another process from here on
+            self._popen.wait()
+        os.write(self._ended_w, b"!")
+        os.close(self._ended_w)
+        log.info("blender pid=%d ended: %s", self.pid, self._popen.returncode)
+
+    def _over_quickly(self) -> ProcessFault | None:
+        used = self.tree.memory_bytes()
+        self._peak_bytes = max(self._peak_bytes, used)
+        if used > self.limits.memory_bytes:
+            return evidence.too_much_memory(used, self.limits)
+        if self.output.total > self._allowed_output:
+            return evidence.too_much("printed more than {} bytes", self.limits.output_bytes)
+        return None
+
+    def _over_slowly(self) -> ProcessFault | None:
+        self.tree.refresh()
+        self.tree.sweep()
+        if len(self.tree) > self.limits.processes:
+            return evidence.too_much("started more than {} processes", self.limits.processes)
+        if used_bytes(self.folder) > self.limits.folder_bytes:
+            return evidence.too_much("wrote more than {} bytes into its folder", self.limits.folder_bytes)
+        return None
+
+
+def _spawn(arguments: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def command(blender: Blender, limits: Limits, folder: Path, epoch: str) -> list[str]:
+    """The whole command line: our launcher, then Blender, then what its server reads."""
+    settings = {"parent": os.getpid(), "limits": _rlimits(limits)}
+    launcher = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(settings)]
+    if blender.kind == "wheel":
+        start = [str(blender.executable), "-I", str(BOOTSTRAP)]
+    else:
+        threads = ["-t", str(limits.threads)] if limits.threads else []
+        start = [str(blender.executable), "-b", "--factory-startup", *threads]
+        start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
+    return [*launcher, *start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
+
+
+def environment(folder: Path, epoch: str) -> dict[str, str]:
+    """A clean environment: a short list of ours, its own folder for everything else."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    own = {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", MARK: epoch}
+    return passed | own
+
+
+def _rlimits(limits: Limits) -> dict[str, int]:
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_DATA": limits.data_bytes,
+        "RLIMIT_FSIZE": limits.file_bytes,
+        "RLIMIT_NOFILE": limits.open_files,
+        "RLIMIT_CPU": limits.cpu_s,
+    }
+
+
+def _ended(popen: subprocess.Popen[bytes]) -> Callable[[float], bool]:
+    """A wait that ends with the process but does not yet take its number away from it."""
+    if not hasattr(os, "pidfd_open"):
+        return lambda patience_s: _polled(popen, patience_s)
+    descriptor = os.pidfd_open(popen.pid)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+
+    def wait(patience_s: float) -> bool:
+        ended = bool(poll.poll(patience_s * 1000))
+        if ended:
+            os.close(descriptor)
+        return ended
+
+    return wait
+
+
+def _polled(popen: subprocess.Popen[bytes], patience_s: float) -> bool:
+    time.sleep(patience_s)
+    return popen.poll() is not None

@@ -1,0 +1,94 @@
+"""Owns the folders that workers live in: private, short enough for a socket's path, bounded, gone afterwards.
+
+One folder per pool with one below it per worker. A lock that the kernel releases says that a pool still lives, so that
+what a killed orchestrator left behind is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from protocol.errors import SetupFailed
+
+PREFIX = "seig-box-"
+PATH_BYTES = 70
+"""Of a pool's folder; a socket's path ends at 107 bytes."""
+
+
+class Scratch:
+    """A pool's folder, from its making to `close`."""
+
+    def __init__(self) -> None:
+        parent = _parent()
+        remove_abandoned(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._made = 0
+
+    def worker_folder(self) -> Path:
+        self._made += 1
+        folder = self.folder / f"w{self._made}"
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def close(self) -> None:
+        remove(self.folder)
+        os.close(self._lock)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder that generated code wrote into; links are not followed, closed folders are opened."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for path, _, _ in os.walk(folder):  # does not follow links
+            os.chmod(path, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the folders of pools whose process is gone."""
+    for folder in parent.glob(PREFIX + "*"):
+        try:
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue  # somebody else's, or being made at this moment
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(folder)
+        except OSError:
+            pass  # held: its pool lives
+        finally:
+            os.close(lock)
+
+
+def used_bytes(folder: Path, entries: int = 100_000) -> int:
+    """What all plain files below hold on disk; stops counting, and says infinitely much, after so many entries."""
+    total, stack = 0, [str(folder)]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as found:
+                for entry in found:
+                    entries -= 1
+                    if entries < 0:
+                        return 1 << 62
+                    status = entry.stat(follow_symlinks=False)
+                    total += status.st_blocks * 512
+                    if stat.S_ISDIR(status.st_mode):
+                        stack.append(entry.path)
+        except OSError:  # went away while we looked
+            continue
+    return total
+
+
+def _parent() -> Path:
+    for name in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if len(os.fsencode(name)) + len(PREFIX) + 9 <= PATH_BYTES and os.access(name, os.W_OK | os.X_OK):
+            return Path(name)
+    raise SetupFailed("no temporary folder with a short path can be written to", "Set TMPDIR to one, such as /tmp.")

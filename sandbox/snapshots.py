@@ -1,0 +1,197 @@
+"""Owns the accepted states of scenes: files that no Blender can see, each with a manifest that says where it came from.
+
+`<id>.blend` is the scene, `<id>.json` its manifest, written last: what has no manifest was never accepted. An id is a
+digest of the file, its parent and its edit, so snapshots form a tree and none is ever overwritten. What comes from a
+worker's folder is capped, checked and copied before anything else looks at it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+import tempfile
+import threading
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from protocol.errors import BlenderError
+from protocol.models import FingerprintReply, Value
+from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version_of
+
+CHUNK = 1 << 20
+
+
+class Edit(Value):
+    """A piece of code that a model (or a tool on its behalf) wants run, and its place in the run."""
+
+    index: int
+    label: str
+    stage: str
+    round: int
+    source: str
+    seed: int
+    keep_slots: bool = False
+
+
+class Snapshot(Value):
+    """An accepted state of the scene."""
+
+    id: str
+    parent: str | None
+    edit: Edit | None
+    """What led here from the parent; None for the empty start."""
+    blender: str
+    """Version of the Blender that wrote the file."""
+    bytes: int
+    sha256: str
+    """Of the file."""
+
+
+class Manifest(Value):
+    snapshot: Snapshot
+    fingerprint: FingerprintReply
+
+
+class SnapshotUnfit(BlenderError):
+    """A file that cannot become a snapshot, or a snapshot that cannot be used any more."""
+
+
+class SnapshotStore:
+    """A folder of snapshots. Several sessions, and several processes, may add to it at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, Manifest] = {}
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, id: str) -> Path:
+        return self.folder / f"{_checked(id)}.blend"
+
+    def get(self, id: str) -> Snapshot:
+        return self._manifest(id).snapshot
+
+    def fingerprint(self, id: str) -> FingerprintReply:
+        return self._manifest(id).fingerprint
+
+    def ancestry(self, id: str) -> list[Snapshot]:
+        """From the empty start to this one."""
+        chain = [self.get(id)]
+        while chain[-1].parent is not None:
+            chain.append(self.get(chain[-1].parent))
+        return chain[::-1]
+
+    def verify(self, id: str) -> Path:
+        """The path of a snapshot whose file is still what was accepted."""
+        path, wanted = self.path(id), self.get(id)
+        try:
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SnapshotUnfit(f"snapshot {id[:12]} cannot be read: {error}") from error
+        if found != wanted.sha256:
+            raise SnapshotUnfit(f"snapshot {id[:12]} was changed from outside: its file is not what was accepted")
+        return path
+
+    def draft(self, descriptor: int, limit_bytes: int, blender: str) -> Draft:
+        """Copy what a worker wrote, from an open descriptor that is closed here."""
+        return Draft(self, descriptor, limit_bytes, blender)
+
+    def _manifest(self, id: str) -> Manifest:
+        if id not in self._known:
+            try:
+                text = (self.folder / f"{_checked(id)}.json").read_bytes()
+            except OSError as error:
+                raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
+            self._known[id] = Manifest.model_validate_json(text)
+        return self._known[id]
+
+    def _add(self, draft: Path, manifest: Manifest) -> None:
+        id = manifest.snapshot.id
+        _sync(draft)
+        os.replace(draft, self.path(id))
+        note = self.folder / f".{id}.{threading.get_ident()}.{os.getpid()}.json"
+        note.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+        _sync(note)
+        os.replace(note, self.folder / f"{id}.json")
+        _sync(self.folder)
+        self._known[id] = manifest
+
+
+class Draft:
+    """A copy inside the store's folder that is not accepted yet; gone at the end of the `with` unless adopted."""
+
+    def __init__(self, store: SnapshotStore, descriptor: int, limit_bytes: int, blender: str) -> None:
+        self._store, self._blender = store, blender
+        handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
+        self.path = Path(name)
+        try:
+            with os.fdopen(descriptor, "rb", buffering=0) as source, os.fdopen(handle, "wb") as copy:
+                self.bytes, self.sha256, header = _copy(source, copy, limit_bytes)
+            _check_version(header, blender)
+        except BaseException:
+            self.path.unlink(missing_ok=True)
+            raise
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def adopt(self, parent: str | None, edit: Edit | None, fingerprint: FingerprintReply) -> Snapshot:
+        """Accept it, on disk before this returns."""
+        origin = json.dumps([self.sha256, parent, edit and edit.model_dump()], sort_keys=True)
+        snapshot = Snapshot(
+            id=hashlib.sha256(origin.encode()).hexdigest(),
+            parent=parent,
+            edit=edit,
+            blender=self._blender,
+            bytes=self.bytes,
+            sha256=self.sha256,
+        )
+        self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint))
+        return snapshot
+
+
+def _copy(source: FileIO, target: BinaryIO, limit_bytes: int) -> tuple[int, str, bytes]:
+    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        raise SnapshotUnfit("what was saved is no plain file")
+    digest, total, header = hashlib.sha256(), 0, b""
+    while chunk := source.read(CHUNK):
+        header = header or chunk[:HEADER_BYTES]
+        total += len(chunk)
+        if total > limit_bytes:
+            raise SnapshotUnfit(f"the file is larger than {limit_bytes:,} bytes")
+        digest.update(chunk)
+        target.write(chunk)
+    return total, digest.hexdigest(), header
+
+
+def _check_version(header: bytes, blender: str) -> None:
+    try:
+        version = version_of(header)
+    except NoBlendFile as error:
+        raise SnapshotUnfit(f"what was saved cannot be used: {error}") from error
+    if version > parse_version(blender):
+        raise SnapshotUnfit(f"the file is of Blender {version[0]}.{version[1]}, newer than {blender}")
+
+
+def _checked(id: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", id):
+        raise SnapshotUnfit(f"{id[:80]!r} is no snapshot")
+    return id
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,254 @@
+"""Owns the transaction: execute → settle → snapshot → (standby) open, fingerprint, compare → commit or roll back.
+
+Whatever the executed code does, the accepted scene is one that the standby read from a file in the store, and the next
+edit begins in a scene just opened from such a file. What an edit may change its scope says (`comparison`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, cast
+
+from protocol.client import Answer
+from protocol.errors import ProcessFault, RequestFailed, ScriptFailed, SetupFailed
+from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
+from sandbox.comparison import FACTORS, Change, compare, outside, sentence
+from sandbox.snapshots import Draft, Edit, Snapshot, SnapshotUnfit
+from sandbox.worker import Worker
+
+if TYPE_CHECKING:
+    from sandbox.pool import Pool
+
+__all__ = ["FACTORS", "Change", "Edit", "EditOutcome", "SceneSession"]
+
+log = logging.getLogger(__name__)
+
+Kind = Literal[
+    "committed", "script_error", "violation", "missing_object", "snapshot_failed",
+    "deadline", "oom", "crashed", "exited", "protocol_error",
+]  # fmt: skip
+
+RESTORE_ATTEMPTS = 3
+NAMED_AT_MOST = 20
+AS_BEFORE = "Nothing of it was kept: the scene is as it was before this edit."
+
+
+class EditOutcome(Value):
+    """What became of an edit."""
+
+    kind: Kind
+    snapshot: Snapshot | None = None
+    """The scene's state if committed; the one before if the edit changed nothing."""
+    changes: tuple[Change, ...] = ()
+    """Of a commit all, of a violation those outside the scope, with details."""
+    message: str
+    """For the model: what happened and what it touched."""
+    stdout: str = ""
+    resets: tuple[str, ...] = ()
+    """What the host put back, as sentences."""
+    duration_s: float = 0.0
+
+
+class _Rejected(Exception):
+    """Leaves the transaction with the outcome of an edit that ran but is not accepted."""
+
+    def __init__(self, kind: Kind, message: str, changes: tuple[Change, ...] = ()) -> None:
+        super().__init__(message)
+        self.kind, self.message, self.changes = kind, message, changes
+
+
+class SceneSession:
+    """One scene's line of states and the active Blender that holds the last of them. For one thread at a time."""
+
+    head: Snapshot
+
+    def __init__(self, pool: Pool, head: Snapshot | None) -> None:
+        self._pool, self._start = pool, head
+        self._worker: Worker | None = None
+        self._in_temporary = False
+
+    def __enter__(self) -> SceneSession:
+        if self._start is not None:
+            self._pool.check_version(self._start)
+        self._worker = self._pool.boot()
+        try:
+            self.head = self._start or self._pool.root()
+            self._restore_head()
+        except BaseException:
+            self._pool.retire(self._worker)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.retire(self._active)
+
+    # ── edits ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def edit(
+        self, edit: Edit, scope: frozenset[str], required: frozenset[str] = frozenset(), timeout_s: float = 60
+    ) -> EditOutcome:
+        """Run it as one transaction. Raises only when no Blender can be had any more."""
+        began = time.monotonic()
+        if self._active.ended:
+            self._replace("it had ended between two edits")
+        outcome = self._outcome(edit, scope, required, timeout_s)
+        outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
+        log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, outcome.kind, outcome.duration_s)
+        return outcome
+
+    def _outcome(self, edit: Edit, scope: frozenset[str], required: frozenset[str], timeout_s: float) -> EditOutcome:
+        execute = ExecuteRequest(source=edit.source, seed=edit.seed, keep_slots=edit.keep_slots)
+        stdout, resets = "", cast(tuple[str, ...], ())
+        try:
+            executed = cast(ExecuteReply, self._active.call(execute, timeout_s)[0])
+            stdout = executed.stdout
+            resets = cast(SettleReply, self._active.call(SettleRequest())[0]).resets
+            changes = self._commit(edit, scope, required)
+        except ScriptFailed as error:
+            self._restore_head()
+            message = f"{error.traceback_text.strip()}\n{AS_BEFORE}"
+            return EditOutcome(kind="script_error", message=message, stdout=error.stdout)
+        except _Rejected as error:
+            self._restore_head()
+            return EditOutcome(
+                kind=error.kind, changes=error.changes, message=error.message, stdout=stdout, resets=resets
+            )
+        except (SnapshotUnfit, RequestFailed) as error:
+            self._restore_head()
+            message = f"The edit ran, but its scene could not be accepted: {error}. {AS_BEFORE}"
+            return EditOutcome(kind="snapshot_failed", message=message, stdout=stdout, resets=resets)
+        except ProcessFault as fault:
+            self._replace(f"{fault}")
+            return EditOutcome(kind=cast(Kind, fault.kind), message=_fault_message(fault), stdout=stdout, resets=resets)
+        message = _commit_message(changes)
+        return EditOutcome(
+            kind="committed", snapshot=self.head, changes=changes, message=message, stdout=stdout, resets=resets
+        )
+
+    def _commit(self, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
+        """Let the standby decide while the active one already opens what will most likely be the new head."""
+        descriptor = self._active.save()
+        with self._pool.store.draft(descriptor, self._pool.limits.file_bytes, self._pool.blender.version) as draft:
+            restoring = self._active.begin_restore(draft.path)
+            try:
+                changes = self._judge(draft, edit, scope, required)
+            except BaseException:
+                with contextlib.suppress(ProcessFault, RequestFailed):
+                    self._active.finish_restore(restoring)
+                raise
+        try:
+            self._active.finish_restore(restoring)
+            if not changes:
+                self._restore_head()  # equal in all that counts, but only the head is what was accepted
+        except (ProcessFault, RequestFailed) as error:  # decided all the same
+            self._replace(f"it could not open what it had saved: {error}")
+        return changes
+
+    def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
+        store, parent = self._pool.store, self.head
+        with self._pool.judge() as judge:
+            judge.open(draft.path)
+            after = judge.fingerprint()
+            changes = compare(store.fingerprint(parent.id), after, scope)
+            if wrong := outside(changes, scope):
+                wrong = judge.explain(wrong, store.path(parent.id))
+                raise _Rejected("violation", _violation_message(edit, scope, wrong), wrong)
+        if missing := sorted(required - after.objects.keys()):
+            message = f"The edit removed or renamed objects that must stay: {', '.join(missing)}. {AS_BEFORE}"
+            raise _Rejected("missing_object", message)
+        if changes:
+            self.head = draft.adopt(parent.id, edit, after)
+        return changes
+
+    # ── reading, temporary state ──────────────────────────────────────────────────────────────────────────────────────
+    def call(self, request: Request, timeout_s: float | None = None) -> Answer:
+        """Ask something that changes nothing. After a fault a new Blender holds the head and the fault is raised."""
+        if request.mutates:
+            raise ValueError(f"{request.method} changes the scene: use edit()")
+        return self._call(request, timeout_s)
+
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[SceneSession]:
+        """Inside, `execute` changes the live scene; afterwards it is the head again."""
+        self._in_temporary = True
+        try:
+            yield self
+        finally:
+            self._in_temporary = False
+            self._restore_head()
+
+    def execute(self, source: str, timeout_s: float = 30) -> None:
+        """Change the live scene for a look. Raises ScriptFailed, or the fault, after which the head is restored."""
+        if not self._in_temporary:
+            raise RuntimeError("only inside temporary()")
+        self._call(ExecuteRequest(source=source), timeout_s)
+
+    def move_to(self, snapshot: Snapshot) -> None:
+        """Go on from another accepted state."""
+        self._pool.check_version(snapshot)
+        self.head = snapshot
+        self._restore_head()
+
+    def fresh(self) -> None:
+        """Go on in a clean process, as at the start of a stage."""
+        self._replace("a stage begins")
+
+    # ── the active Blender ────────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def _active(self) -> Worker:
+        assert self._worker is not None, "only inside the `with` block"
+        return self._worker
+
+    def _call(self, request: Request, timeout_s: float | None) -> Answer:
+        try:
+            return self._active.call(request, timeout_s)
+        except ProcessFault as fault:
+            self._replace(f"{fault}")
+            raise
+
+    def _restore_head(self) -> None:
+        """Make the active Blender hold the head, in a new process where the old one cannot."""
+        try:
+            self._active.restore(self._pool.store.verify(self.head.id))
+        except (ProcessFault, RequestFailed) as error:
+            self._replace(f"it could not open the accepted scene: {error}")
+
+    def _replace(self, reason: str) -> None:
+        log.info("%r is replaced: %s", self._active, reason)
+        file = self._pool.store.verify(self.head.id)
+        for _ in range(RESTORE_ATTEMPTS):
+            self._pool.retire(self._active)
+            self._worker = self._pool.take()
+            try:
+                return self._worker.restore(file)
+            except (ProcessFault, RequestFailed) as error:
+                log.warning("%r cannot open the accepted scene: %s", self._worker, error)
+        raise SetupFailed(f"the accepted scene {self.head.id[:12]} cannot be opened any more", "See the logs.")
+
+
+def _commit_message(changes: tuple[Change, ...]) -> str:
+    if not changes:
+        return "The code ran and changed nothing."
+    return "Changed: " + _listed(changes) + "."
+
+
+def _violation_message(edit: Edit, scope: frozenset[str], wrong: tuple[Change, ...]) -> str:
+    allowed = ", ".join(factor for factor in FACTORS if factor in scope)
+    return f"The {edit.stage} stage may change {allowed} only; this edit also changed {_listed(wrong)}. {AS_BEFORE}"
+
+
+def _fault_message(fault: ProcessFault) -> str:
+    tail = fault.log_tail.strip()[-1500:]
+    said = f"\nThe last it printed:\n{tail}" if tail else ""
+    return f"Blender was lost while it ran this edit: {fault.message}. {AS_BEFORE}{said}"
+
+
+def _listed(changes: tuple[Change, ...]) -> str:
+    named = "; ".join(sentence(change) for change in changes[:NAMED_AT_MOST])
+    more = len(changes) - NAMED_AT_MOST
+    return f"{named}; and {more} more" if more > 0 else named

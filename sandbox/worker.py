@@ -1,0 +1,136 @@
+"""Owns a Blender that can be asked: the process and the client that talks to it, from boot to the end of its tree."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from protocol import wire
+from protocol.client import Answer, Client, Pending
+from protocol.errors import BlenderError, ProcessFault, SetupFailed
+from protocol.models import HelloReply, Request, RestoreRequest, SnapshotRequest
+from sandbox.discovery import Blender
+from sandbox.limits import Limits
+from sandbox.process import BlenderProcess
+from sandbox.scratch import remove
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Spawn = Callable[[Callable[[], BlenderProcess]], BlenderProcess]
+"""Runs the start in a thread that outlives the process."""
+
+
+class Worker:
+    """Booted when constructed. After a ProcessFault nothing of it is left running; it is only good to be closed."""
+
+    hello: HelloReply
+
+    def __init__(
+        self, blender: Blender, limits: Limits, folder: Path, log_file: Path, context: Context, spawn: Spawn
+    ) -> None:
+        self.folder, self.limits = folder, limits
+        self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        epoch = secrets.token_hex(16)
+        self._client = Client(context, folder, epoch, limits.reply_bytes)
+        self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch))
+        self._client.watch(self.process)
+        try:
+            self.hello = self._say_hello(blender)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Blender {self.hello.blender} pid={self.process.pid}>"
+
+    @property
+    def ended(self) -> bool:
+        return self.process.ended
+
+    def call(self, request: Request, timeout_s: float | None = None) -> Answer:
+        """Ask and wait; a fault ends the whole tree before it is raised."""
+        return self.finish(self.begin(request, timeout_s))
+
+    def begin(self, request: Request, timeout_s: float | None = None) -> Pending:
+        self.process.allow_output()
+        try:
+            return self._client.begin(request, timeout_s)
+        except ProcessFault:
+            self.process.kill_root()
+            raise
+
+    def finish(self, pending: Pending) -> Answer:
+        try:
+            return self._client.finish(pending)
+        except ProcessFault:
+            self.process.kill_root()
+            raise
+
+    def restore(self, file: Path | None) -> None:
+        """Open a file from outside the box (None: the empty start)."""
+        self.finish_restore(self.begin_restore(file))
+
+    def begin_restore(self, file: Path | None) -> Pending:
+        return self.begin(RestoreRequest(file=self._put(file) if file else ""))
+
+    def finish_restore(self, pending: Pending) -> None:
+        """Wait until it is open; the copy that it was opened from is removed."""
+        assert isinstance(pending.request, RestoreRequest)
+        try:
+            self.finish(pending)
+        finally:
+            self._remove(pending.request.file)
+
+    def save(self) -> int:
+        """Save the scene; returns a descriptor of the file, of which no name is left in the folder."""
+        name = _new_name()
+        self.call(SnapshotRequest(file=name))
+        try:
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder_fd)
+        finally:
+            self._remove(name)
+
+    def _put(self, file: Path) -> str:
+        """Copy a file into the worker's folder under a name that nobody can have guessed."""
+        name = _new_name()
+        target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=self._folder_fd)
+        with open(file, "rb") as source, os.fdopen(target, "wb") as copy:
+            _copy(source.fileno(), copy.fileno())
+        return name
+
+    def _remove(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self._folder_fd)
+        except OSError:
+            pass  # the code inside was quicker, or made a folder of it
+
+    def close(self) -> None:
+        """End the whole tree and remove its folder."""
+        self.process.close()
+        self._client.close()
+        os.close(self._folder_fd)
+        remove(self.folder)
+
+    def _say_hello(self, blender: Blender) -> HelloReply:
+        try:
+            hello = self._client.wait_hello(self.limits.boot_s)
+        except BlenderError as error:
+            message = f"Blender {blender.version} ({blender.executable}) did not start: {error}"
+            raise SetupFailed(message, "See its log, and `doctor`.", self.process.log_tail()) from error
+        if hello.protocol != wire.VERSION:
+            message = f"the server in Blender speaks protocol {hello.protocol}, this side {wire.VERSION}"
+            raise SetupFailed(message, "Use both from the same checkout.")
+        return hello
+
+
+def _new_name() -> str:
+    return f"{secrets.token_hex(8)}.blend"
+
+
+def _copy(source: int, target: int) -> None:
+    offset = 0
+    while sent := os.sendfile(target, source, offset, 1 << 30):
+        offset += sent
