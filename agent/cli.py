@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _parser().print_help()
         sys.exit(64)
     from agent.errors import Interrupted, RunError
-    from protocol.errors import SetupFailed
+    from protocol.errors import BlenderError, SetupFailed
 
     try:
         code = options.command(options)
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             _leave(code)
     except SetupFailed as error:
         code = _failed(f"{error.message} {error.remedy}".strip(), 69, "node")
+    except BlenderError as error:
+        code = _failed(f"Blender failed: {error}. Go on with: seig resume DIR", 70, "blender_crash")
     except KeyboardInterrupt:
         _leave(_failed("interrupted.", 75, "api"))
     _leave(code)

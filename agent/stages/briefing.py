@@ -21,7 +21,7 @@ class Candidate(Value):
     letter: str
     png: bytes
     measures: Measures
-    notes: dict[str, Any] = {}
+    notes: dict[str, Any]
 
 
 class Briefing:

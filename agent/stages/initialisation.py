@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from agent.errors import RunError
 from agent.evaluation.measures import Measures
@@ -12,6 +15,7 @@ from agent.stages.decomposition import decompose
 from agent.stages.rounds import Shown, attempt, choose, refine
 from agent.stages.table import INITIALISATION
 from agent.tools.workbench import Workbench
+from protocol.errors import ProtocolViolated
 from protocol.models import InspectReply, InspectRequest, Value
 from sandbox.snapshots import Snapshot
 
@@ -40,7 +44,7 @@ class NoScaffold(RunError):
 def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
     """All rollouts that came to a scene, several at a time. Raises NoScaffold when none did."""
     numbers = range(run.config.rollouts)
-    with ThreadPoolExecutor(min(len(numbers), run.config.side_by_side), "rollout") as threads:
+    with ThreadPoolExecutor(run.pool.side_by_side(min(len(numbers), run.config.side_by_side)), "rollout") as threads:
         made = list(threads.map(lambda number: rollout(run, number, empty), numbers))
     usable = [one for one in made if one is not None]
     if not usable:
@@ -87,6 +91,19 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
     return candidates[chosen] if chosen is not None else max(candidates, key=lambda one: one.measures.psnr_db)
 
 
+class _Seen(BaseModel):
+    """What the checks need of an inspected object; its answer is a claim of the box, so it is read strictly."""
+
+    name: str
+    type: str
+    in_frame: float | None = None
+
+
+class _Scene(BaseModel):
+    objects: tuple[_Seen, ...]
+    camera: dict[str, Any] | None = None
+
+
 class SceneFacts(Value):
     """What the machine checks look at."""
 
@@ -99,11 +116,12 @@ def scene_facts(bench: Workbench) -> SceneFacts:
     def look() -> SceneFacts:
         reply, _ = bench.session().call(InspectRequest(subject="scene"))
         assert isinstance(reply, InspectReply)
-        objects = {
-            str(one["name"]): 1.0 if one["type"] == "EMPTY" else float(one.get("in_frame") or 0.0)
-            for one in reply.what["objects"]
-        }
-        return SceneFacts(objects=objects, has_camera=bool(reply.what.get("camera")))
+        try:
+            scene = _Scene.model_validate(reply.what)
+        except ValidationError as error:
+            raise ProtocolViolated("inspect", f"no description of a scene: {error.errors()[0]['msg']}") from None
+        objects = {one.name: 1.0 if one.type == "EMPTY" else one.in_frame or 0.0 for one in scene.objects}
+        return SceneFacts(objects=objects, has_camera=scene.camera is not None)
 
     return bench.run.journal.step(f"facts/{bench.head.id}", SceneFacts, look)
 
@@ -130,7 +148,7 @@ def gate(bench: Workbench) -> list[str]:
 
 
 def without(graph: SceneGraph, missing: list[str]) -> SceneGraph | None:
-    """The graph less the nodes that were never built, and the groups that this leaves empty; None when nothing is left."""
+    """The graph less what was never built and the groups that this leaves empty; None when nothing is left."""
     kept = [node for node in graph.nodes if node.name not in missing]
     while True:
         names = {node.name for node in kept}

@@ -19,7 +19,7 @@ from agent.stages.table import Stage
 from agent.tools.ending import VerdictInput
 from agent.tools.table import Toolbox
 from agent.tools.workbench import Workbench
-from protocol.errors import RequestFailed
+from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 
 Gate = Callable[[Workbench], list[str]]
@@ -33,7 +33,7 @@ class Attempt(Value):
     snapshot_id: str
     png: bytes = b""
     measures: Measures | None = None
-    """None while the scene has no camera, so that there is no target view."""
+    """None where the target view cannot be rendered: no camera, or a scene that kills its Blender."""
 
 
 class Ending(Value):
@@ -74,7 +74,7 @@ def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
     def look() -> Attempt:
         try:
             png = bench.render()
-        except RequestFailed:
+        except (RequestFailed, ProcessFault):
             return Attempt(snapshot_id=bench.head.id)
         return Attempt(snapshot_id=bench.head.id, png=png, measures=measure(bench.run.reference, png))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.transaction import FACTORS
-
 from protocol.models import Value
+from sandbox.transaction import FACTORS
 
 
 class Stage(Value):

@@ -1,6 +1,6 @@
 """Owns what a tool is: a name, a description, a typed input, and a function of a workbench.
 
-A result's first block is one JSON object as text; pictures follow. Does not know which role may use which tool (table.py).
+A result's first block is one JSON object as text; pictures follow. Which role may use which tool is `table.py`'s.
 """
 
 from __future__ import annotations

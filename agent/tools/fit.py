@@ -1,7 +1,7 @@
-"""Owns the fit tool: the model names numbers and bounds, the machine finds their values by rendering small and comparing.
+"""Owns the fit tool: the model names numbers and bounds, the machine finds values by rendering small and comparing.
 
-The optimiser runs here, in the agent; Blender only sets values and renders, from temporary state. What it finds is committed
-as literal assignments, an ordinary edit in the stage's scope, and only if it measures better.
+The optimiser runs here, in the agent; Blender only sets values and renders, from temporary state. What it finds is
+committed as literal assignments, an ordinary edit in the stage's scope, and only if it measures better.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import cma
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
-from sandbox.transaction import SceneSession
 from scipy.optimize import minimize_scalar
 
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
@@ -21,6 +20,7 @@ from agent.tools.objectives import Objective, objective_for
 from agent.tools.scene import committed, rejected
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
+from sandbox.transaction import SceneSession
 
 MIN_GAIN = 1e-5
 """Smallest improvement of the objective that is worth an edit: below it lies the noise of rendering."""
@@ -55,7 +55,7 @@ class FitInput(ToolInput):
     purpose: str = Field(max_length=200)
     values: tuple[FitValue, ...] = Field(min_length=1, max_length=40)
     objective: str = Field("picture", pattern="^(picture|silhouette|object:.+)$")
-    """"picture": colours all over; "silhouette": the outline of a cut-out; "object:NAME": colours in that object's region."""
+    """Colours all over; the outline of a cut-out; or the colours in one object's region."""
     looks: int = Field(60, ge=3, le=2000)
     """Most renders it may take; the run's own bound counts too."""
 

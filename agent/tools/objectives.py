@@ -1,4 +1,4 @@
-"""Owns what the fit tool minimises: a number from a small render and the reference. Lower is better; 0 is a perfect match."""
+"""Owns what the fit tool minimises: a number from a small render and the reference; 0 is a perfect match."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pixels = NDArray[np.float64]
 
 
 def objective_for(name: str, bench: Workbench) -> Objective:
-    """The objective of that name at the run's fit size. Raises ValueError when the scene or picture has no such thing."""
+    """The objective of that name at the run's fit size. Raises ValueError where there is nothing of that name."""
     size = bench.run.frame(bench.run.config.fit_px)
     if name == "silhouette":
         return _silhouette(bench.run.reference, size)
@@ -55,18 +55,22 @@ def _silhouette(reference: Reference, size: tuple[int, int]) -> Objective:
         raise ValueError("this picture is no cut-out, so it has no silhouette to match")
     scaled = Image.fromarray(reference.mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
     mask = np.asarray(scaled) > 127
-    reach = float(np.hypot(*size))
-    outside: Pixels = np.asarray(distance_transform_edt(~mask), np.float64) / reach if mask.any() else np.ones(mask.shape)
-    inside: Pixels = np.asarray(distance_transform_edt(mask), np.float64) / reach
+    reach = float(np.hypot(size[0], size[1]))
+    outside = _distances(~mask) / reach if mask.any() else np.ones(mask.shape)
+    inside = _distances(mask) / reach
 
     def loss(png: bytes) -> float:
         alpha = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))[..., 3] > 127
-        union = np.count_nonzero(alpha | mask)
-        overlap = np.count_nonzero(alpha & mask) / union if union else 1.0
-        stray = float(outside[alpha & ~mask].sum() + inside[mask & ~alpha].sum()) / max(1, np.count_nonzero(mask))
-        return float(1 - overlap + stray)
+        union = int(np.count_nonzero(alpha | mask))
+        overlap = int(np.count_nonzero(alpha & mask)) / union if union else 1.0
+        stray = float(outside[alpha & ~mask].sum() + inside[mask & ~alpha].sum())
+        return 1 - overlap + stray / max(1, int(np.count_nonzero(mask)))
 
     return loss
+
+
+def _distances(mask: NDArray[np.bool_]) -> Pixels:
+    return np.asarray(distance_transform_edt(mask), np.float64)
 
 
 def _object_region(bench: Workbench, name: str, size: tuple[int, int]) -> NDArray[np.bool_]:

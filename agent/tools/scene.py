@@ -1,11 +1,10 @@
-"""Owns the tools that act on the scene or look at it: run_code, look, isolate by look, inspect, compare, measure, revert."""
+"""Owns the tools that act on the scene or look at it: run_code, look, inspect, compare, measure, revert."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 from pydantic import Field
-from sandbox.transaction import EditOutcome
 
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import measure_objects
@@ -14,6 +13,7 @@ from agent.tools.base import Outcome, Tool, ToolInput, answered, refused, tell
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import InspectReply, InspectRequest, TargetView, View
+from sandbox.transaction import EditOutcome
 
 TEXT_LIMIT = 6000
 """Characters of one tool result's longest texts."""
@@ -40,7 +40,7 @@ def committed(bench: Workbench, outcome: EditOutcome, **more: Any) -> Outcome:
     try:
         picture, measures = bench.look()
         pictures, seen = (picture,), {"measures": tell(measures)}
-    except RequestFailed as error:
+    except (RequestFailed, ProcessFault) as error:
         seen = {"target_view": f"cannot be rendered: {error.message}"}
     facts = {
         "result": "committed",

@@ -7,17 +7,20 @@ through `session()`, which first brings it to the head.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 
-from sandbox.transaction import EditOutcome, SceneSession
+from PIL import Image
 
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.table import Stage
+from protocol.errors import ProtocolViolated
 from protocol.models import RenderReply, RenderRequest, TargetView, View
 from sandbox.snapshots import Edit, Snapshot
+from sandbox.transaction import EditOutcome, SceneSession
 
 REPEATS = 3
 """Failures of one kind in a row that end an attempt: identical ones, or two that alternate."""
@@ -139,7 +142,7 @@ class Workbench:
         with self.run.console.waiting("rendering"):
             reply, payloads = self.session().call(request, config.limits.render_s)
         assert isinstance(reply, RenderReply)
-        return payloads[0], reply
+        return checked_picture(payloads, width, height), reply
 
     def look(self) -> tuple[Picture, Measures]:
         """The target view and how it compares with the reference."""
@@ -152,3 +155,17 @@ class Workbench:
         session = self.session()
         with session.temporary():
             yield session
+
+
+def checked_picture(payloads: Sequence[bytes], width_px: int, height_px: int) -> bytes:
+    """The one picture of a render, decoded once: what comes out of the box is a claim until then."""
+    try:
+        with Image.open(io.BytesIO(payloads[0]), formats=("PNG",)) as picture:
+            if picture.size != (width_px, height_px):
+                raise ProtocolViolated(
+                    "render", f"a picture of {picture.size} px where {(width_px, height_px)} was asked"
+                )
+            picture.load()
+    except (IndexError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ProtocolViolated("render", f"no readable picture: {error}") from None
+    return payloads[0]

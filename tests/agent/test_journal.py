@@ -1,0 +1,74 @@
+"""The journal remembers what was computed, survives a kill at any byte, and keeps pictures out of its lines."""
+
+import json
+
+import pytest
+
+from agent.runs.journal import Journal, digest_of, read_journal
+from protocol.models import Value
+
+PNG = b"\x89PNG not really"
+
+
+class Found(Value):
+    number: int
+    png: bytes = b""
+
+
+def never():
+    raise AssertionError("a recorded step was computed again")
+
+
+def test_a_step_is_computed_once_and_remembered_by_the_next_process(tmp_path):
+    first = Journal(tmp_path)
+    assert first.step("a", Found, lambda: Found(number=1, png=PNG)) == Found(number=1, png=PNG)
+    first.close()
+    second = Journal(tmp_path)
+    assert second.step("a", Found, never) == Found(number=1, png=PNG)
+    assert second.replayed == 1
+
+
+def test_pictures_lie_beside_the_journal_not_in_it(tmp_path):
+    journal = Journal(tmp_path)
+    journal.step("a", Found, lambda: Found(number=1, png=PNG))
+    line = (tmp_path / "journal.jsonl").read_text()
+    assert "PNG not" not in line
+    name = json.loads(line)["value"]["png"]["$bytes"]
+    assert name.endswith(".png")
+    assert (tmp_path / "replies" / name).read_bytes() == PNG
+
+
+def test_a_step_that_fails_is_not_recorded(tmp_path):
+    journal = Journal(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        journal.step("a", Found, lambda: Found(number=1 // 0))
+    assert not journal.has("a")
+
+
+def test_a_journal_cut_at_any_byte_is_read_up_to_its_last_whole_line_and_goes_on(tmp_path):
+    journal = Journal(tmp_path)
+    for number in range(3):
+        journal.step(f"step {number}", Found, lambda number=number: Found(number=number))
+    journal.close()
+    whole = (tmp_path / "journal.jsonl").read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for length in range(len(whole) + 1):
+        (tmp_path / "journal.jsonl").write_bytes(whole[:length])
+        cut = Journal(tmp_path)
+        kept = sum(1 for end in ends if end <= length)
+        assert [cut.has(f"step {number}") for number in range(3)] == [number < kept for number in range(3)]
+        cut.step("more", Found, lambda: Found(number=9))
+        cut.close()
+        assert [entry["key"] for entry in read_journal(tmp_path / "journal.jsonl")][-1] == "more"
+
+
+def test_reading_leaves_out_a_torn_last_line_and_changes_nothing(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"event": "run"}\n{"event": "st')
+    assert [entry["event"] for entry in read_journal(path)] == ["run"]
+    assert path.read_bytes().endswith(b'"st')
+
+
+def test_digests_tell_bytes_and_values_apart_and_ignore_the_order_of_names():
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    assert digest_of(b"a") != digest_of(b"b") != digest_of("b")
