@@ -114,6 +114,15 @@ class Model(Protocol):
         ...
 
 
+def reply_key(request: ModelRequest) -> str:
+    """Under which a reply is stored: the place of the call and the digest of what was said in it."""
+    return f"{place_key(request.place)}/{request_digest(request)}"
+
+
+def place_key(place: Place) -> str:
+    return f"{place.rollout}/{place.stage}/{place.round}/{place.role}/{place.ordinal}"
+
+
 def request_digest(request: ModelRequest) -> str:
     """Of all that is said in a request but its picture bytes, which differ between machines that render alike."""
     said = {

@@ -1,0 +1,179 @@
+"""Owns the translation between our conversations and the Messages API's, in both directions.
+
+Does not talk to the service. Two rules make prompt caching hit: the same beginning of a conversation always gives the
+same bytes, and marks lie where an earlier request has left one (system prompt, first message, last but one, last).
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.models.base import Message, ModelReply, ModelRequest, Picture, Text, Thought, ToolCall, ToolResult, Usage
+from agent.models.prices import dollars
+
+if TYPE_CHECKING:
+    from anthropic.types import Message as ServiceMessage
+    from anthropic.types import Usage as ServiceUsage
+
+Block = dict[str, Any]
+CacheTime = Literal["5m", "1h"]
+
+LONGEST_SIDE_PX = 1568
+"""Larger pictures are scaled down by the service anyway."""
+MOST_PICTURES = 80
+MOST_PICTURE_BYTES = 16_000_000
+"""Of all PNGs in one request; the service takes 100 pictures and 32 MB, and base64 adds a third."""
+NOTHING = "(nothing)"
+_STOPS: dict[str, Literal["tool_call", "end", "length", "refusal"]] = {
+    "tool_use": "tool_call",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
+
+
+# ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def request_body(request: ModelRequest, model: str, cache_time: CacheTime) -> dict[str, Any]:
+    """The parts of a request that are said: tools, system prompt and messages, with their cache marks."""
+    dropped = dropped_pictures(request.messages)
+    thoughts_of = None if dropped else model
+    counter = iter(range(10**9))
+    messages = [_message(message, thoughts_of, dropped, counter) for message in request.messages]
+    system: Block = {"type": "text", "text": request.system}
+    for block in _marked_blocks(system, messages):
+        block["cache_control"] = {"type": "ephemeral"} | ({} if cache_time == "5m" else {"ttl": cache_time})
+    tools = [{"name": t.name, "description": t.description, "input_schema": t.schema_} for t in request.tools]
+    return {"system": [system], "messages": messages, "tools": tools}
+
+
+def _marked_blocks(system: Block, messages: list[Block]) -> Iterator[Block]:
+    """At most four. The last but one user message is where the request before this one had its last mark."""
+    spoken = [message for message in messages if message["role"] == "user"]
+    chosen = {id(message): message for message in (*spoken[:1], *spoken[-2:])}
+    yield system
+    yield from (message["content"][-1] for message in chosen.values())
+
+
+def _message(message: Message, thoughts_of: str | None, dropped: frozenset[int], counter: Iterator[int]) -> Block:
+    blocks: list[Block] = []
+    for block in message.content:
+        if isinstance(block, ToolResult):
+            content = _plain(block.content, dropped, counter)
+            blocks.append({"type": "tool_result", "tool_use_id": block.call_id, "content": content})
+            blocks[-1] |= {"is_error": True} if block.is_error else {}
+        elif isinstance(block, ToolCall):
+            blocks.append({"type": "tool_use", "id": block.id, "name": block.name, "input": block.input})
+        elif isinstance(block, Thought):
+            blocks += [dict(block.block)] if block.model == thoughts_of else []
+        else:
+            blocks += _plain([block], dropped, counter, or_nothing=False)
+    blocks.sort(key=lambda block: block["type"] != "tool_result")  # the service wants results before anything else
+    return {"role": message.role, "content": blocks or [{"type": "text", "text": NOTHING}]}
+
+
+def _plain(
+    content: Iterable[Text | Picture], dropped: frozenset[int], counter: Iterator[int], or_nothing: bool = True
+) -> list[Block]:
+    blocks: list[Block] = []
+    for block in content:
+        if isinstance(block, Text):
+            blocks += [{"type": "text", "text": block.text}] if block.text.strip() else []
+        elif next(counter) in dropped:
+            blocks.append({"type": "text", "text": f"[{block.caption}: picture no longer kept]"})
+        else:
+            blocks.append({"type": "text", "text": f"[{block.caption}]"})
+            blocks.append({"type": "image", "source": _source(block.png)})
+    return blocks or ([{"type": "text", "text": NOTHING}] if or_nothing else [])
+
+
+def _source(png: bytes) -> Block:
+    data = base64.standard_b64encode(sized(png)).decode("ascii")
+    return {"type": "base64", "media_type": "image/png", "data": data}
+
+
+def dropped_pictures(messages: Iterable[Message]) -> frozenset[int]:
+    """Numbers of the pictures to leave out, counted from 0 over the conversation; never one of the first message.
+
+    When there are too many, the older half goes: so a conversation's beginning changes rarely, and the cache holds.
+    """
+    kept: list[tuple[int, int]] = []
+    dropped: set[int] = set()
+    number = 0
+    for place, message in enumerate(messages):
+        for picture in _pictures(message):
+            kept += [(number, len(picture.png))] if place else []
+            number += 1
+            if len(kept) > MOST_PICTURES or sum(size for _, size in kept) > MOST_PICTURE_BYTES:
+                half = (len(kept) + 1) // 2
+                dropped |= {old for old, _ in kept[:half]}
+                kept = kept[half:]
+    return frozenset(dropped)
+
+
+def _pictures(message: Message) -> Iterator[Picture]:
+    for block in message.content:
+        parts = block.content if isinstance(block, ToolResult) else (block,)
+        yield from (part for part in parts if isinstance(part, Picture))
+
+
+@functools.lru_cache(maxsize=256)
+def sized(png: bytes) -> bytes:
+    """The picture as the model is to see it: opaque on white, its long side at most LONGEST_SIDE_PX."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        opaque = "A" not in picture.getbands() and "transparency" not in picture.info
+        if opaque and max(picture.size) <= LONGEST_SIDE_PX:
+            return png
+        shown = Image.new("RGBA", picture.size, "white")
+        shown.alpha_composite(picture.convert("RGBA"))
+    shown.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    shown.convert("RGB").save(written, "PNG")
+    return written.getvalue()
+
+
+# ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def model_reply(message: ServiceMessage, asked: str, retries: int) -> ModelReply:
+    """`asked` is the model id as we spell it, which the service may report as another."""
+    stop = _STOPS.get(message.stop_reason or "", "end")
+    blocks = [] if stop == "refusal" else list(message.content)
+    if stop == "length" and blocks and blocks[-1].type == "tool_use":
+        blocks.pop()  # its input is cut off somewhere
+    content = tuple(block for block in (_reply_block(block, asked) for block in blocks) if block is not None)
+    usage = _usage(message.usage, message.model)
+    return ModelReply(content=content, stop=stop, usage=usage, model=message.model, retries=retries)
+
+
+def _reply_block(block: Any, model: str) -> Text | ToolCall | Thought | None:
+    if block.type == "text":
+        return Text(text=block.text) if block.text.strip() else None
+    if block.type == "tool_use":
+        return ToolCall(id=block.id, name=block.name, input=block.input if isinstance(block.input, dict) else {})
+    if block.type in ("thinking", "redacted_thinking"):
+        return Thought(model=model, block=block.to_dict())
+    return None
+
+
+def _usage(usage: ServiceUsage, model: str) -> Usage:
+    written = usage.cache_creation_input_tokens or 0
+    written_1h = usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else 0
+    read = usage.cache_read_input_tokens or 0
+    return Usage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=usage.output_tokens,
+        usd=dollars(
+            model,
+            input=usage.input_tokens,
+            output=usage.output_tokens,
+            cache_read=read,
+            cache_write_5m=written - written_1h,
+            cache_write_1h=written_1h,
+        ),
+    )
