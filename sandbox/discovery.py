@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from sandbox.provisioning import provide, vendor_folder
 
 Kind = Literal["binary", "wheel"]
 OLDEST = (2, 93)
+_VERSION = re.compile(r"\d+(\.\d+){1,2}")
 
 USUAL_PLACES = {
     "linux": (
@@ -79,22 +81,28 @@ class Problem(Value):
 
 
 def find_blender(wanted: str | None = None, *, timeout_s: float = PROBE_S) -> Blender:
-    """The Blender to use, with pyzmq and msgpack ready for it. `wanted` wins over the environment's BLENDER."""
-    wanted = wanted or os.environ.get("BLENDER") or None
+    """The Blender to use, with pyzmq and msgpack ready for it.
+
+    `wanted` is a path, a name on PATH, a version ("4.5") or "wheel"; it wins over the environment's BLENDER.
+    """
+    wanted = wanted or os.environ.get("BLENDER") or ""
+    version = wanted if _VERSION.fullmatch(wanted) else ""
     problems = []
-    for candidate in _wanted(wanted) if wanted else _candidates():
-        found = _examine(candidate, timeout_s=timeout_s, ask_again=wanted is not None)
-        if isinstance(found, Blender):
+    for candidate in _wanted(wanted) if wanted and not version else _candidates():
+        found = _examine(candidate, timeout_s=timeout_s, ask_again=bool(wanted))
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif f"{found.version}.".startswith(f"{version}." if version else ""):
             provide(found.python)
             return found
-        problems.append(found)
-    raise _nothing_usable(problems)
+    raise _nothing_usable(problems, wanted)
 
 
 def find_blenders(*, timeout_s: float = PROBE_S) -> list[Blender | Problem]:
     """Every Blender there is, the one that would be used first, and what looks like one but cannot be used."""
-    wanted = os.environ.get("BLENDER")
-    candidates = [*(_wanted(wanted) if wanted else ()), *_candidates()]
+    wanted = os.environ.get("BLENDER") or ""
+    named = [] if not wanted or _VERSION.fullmatch(wanted) else _wanted(wanted)
+    candidates = [*named, *_candidates()]
     found: dict[Path, Blender | Problem] = {}
     for candidate in candidates:
         key = candidate[0] if candidate[1] == "wheel" else candidate[0].resolve()
@@ -177,7 +185,9 @@ def _examine(candidate: _Candidate, *, timeout_s: float, ask_again: bool) -> Ble
     )
 
 
-def _nothing_usable(problems: list[Problem]) -> SetupFailed:
+def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
+    if _VERSION.fullmatch(wanted):
+        return SetupFailed(f"There is no usable Blender {wanted} on this machine.", "`seig blenders` lists what is.")
     if not problems:
         return SetupFailed("There is no Blender on this machine.", INSTALL_ONE)
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)

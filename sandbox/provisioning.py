@@ -35,6 +35,11 @@ def vendor_folder(python: str) -> Path:
     return ready[0] if ready else state_folder() / name
 
 
+def is_provided(python: str) -> bool:
+    """Whether they are there already."""
+    return _is_complete(vendor_folder(python), _digest(lock_file(python)))
+
+
 def provide(python: str) -> Path:
     """Make sure they are there; two processes at once end with one good folder."""
     lock = lock_file(python)
