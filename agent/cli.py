@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = _add(commands, "run", "turn a picture into a scene", "run")
     run.add_argument("image", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/<picture's name>")
@@ -127,7 +127,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, command: str
+    commands: argparse._SubParsersAction[_Parser], name: str, text: str, command: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(command=lambda options: _call(command, options))

@@ -1,6 +1,6 @@
-"""The method, whole: a picture becomes rollouts of a scene graph and scaffold, one is chosen, four stages refine it, the
-camera is adjusted, and the result is delivered with its proof. Every step that costs something is remembered by the
-journal, so that a run that was killed is simply run again.
+"""The method, whole: a picture becomes rollouts of a scene graph and scaffold, one is chosen, four stages refine
+it, the camera is adjusted, and the result is delivered with its proof. Every step that costs something is remembered
+by the journal, so that a run that was killed is simply run again.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ class SceneGraph(Value):
                 above = by_name[above].parent
         if not any(node.kind == "part" for node in self.nodes):
             raise ValueError("there is no part: every leaf must be one")
-        childless = [n.name for n in self.nodes if n.kind == "group" and not any(m.parent == n.name for m in self.nodes)]
+        childless = [
+            n.name for n in self.nodes if n.kind == "group" and not any(m.parent == n.name for m in self.nodes)
+        ]
         if childless:
             raise ValueError(f"groups without parts: {', '.join(childless)}")
         return self

@@ -1,8 +1,8 @@
 """Owns the journal: the append-only record that is the one truth of a run, and the memory that makes it resumable.
 
-A run is written as if nothing ever failed. Every step that costs something or could come out differently (a model's reply,
-a tool's result, a proof) goes through `Journal.step`, keyed by its place and a digest of what was asked. A resumed run walks
-the same way again; recorded steps answer at once, the first unrecorded one is where work goes on.
+A run is written as if nothing ever failed. Every step that costs something or could come out differently (a model's
+reply, a tool's result, a proof) goes through `Journal.step`, keyed by its place and a digest of what was asked. A
+resumed run walks the same way again; recorded steps answer at once, the first unrecorded one is where work goes on.
 """
 
 from __future__ import annotations
