@@ -1,0 +1,54 @@
+"""Owns the element arrays of meshes and other geometry: named buffers, complete for what a factor covers.
+
+Names: "vertices", "edges", "loop_starts", "corner_vertices", "weights", "attribute:…" are geometry; "material_index", "uv:…",
+"color:…", "seams" are material.
+"""
+
+import array
+
+from blender_server import buffers, compat
+
+def topology(mesh):
+    """(name, values) of what says which corners make which faces."""
+    yield "edges", compat.edge_vertices(mesh)
+    yield "loop_starts", buffers.values(mesh.polygons, "loop_start", "i", 1)
+    yield "corner_vertices", compat.corner_vertices(mesh)
+
+
+def shape(mesh):
+    """(name, values) of a mesh's geometry beside its topology."""
+    yield "vertices", compat.positions(mesh)
+    surface = _surface_names(mesh)
+    for name, found in buffers.attributes(mesh):
+        if name not in surface and name not in compat.BUILT_IN_ATTRIBUTES:
+            yield "attribute:" + name, found
+    for name, found in compat.element_flags(mesh):
+        yield "attribute:" + name, found
+    if any(len(vertex.groups) for vertex in mesh.vertices[:1000]) or _has_groups(mesh):
+        yield "weights", _weights(mesh)
+
+
+def surface(mesh):
+    """(name, values) of what the material factor covers: face assignment, UV maps, colours, seams."""
+    yield "material_index", compat.material_indices(mesh)
+    for layer in mesh.uv_layers:
+        yield "uv:" + layer.name, compat.uv_values(layer)
+    for name, found in compat.colors(mesh):
+        yield "color:" + name, found
+    yield "seams", compat.seams(mesh)
+
+
+def _surface_names(mesh):
+    return {layer.name for layer in mesh.uv_layers} | compat.color_names(mesh) | {"material_index", "uv_seam"}
+
+
+def _has_groups(mesh):
+    return any(len(vertex.groups) for vertex in mesh.vertices)
+
+
+def _weights(mesh):
+    found = array.array("f")
+    for vertex in mesh.vertices:
+        for group in vertex.groups:
+            found.extend((vertex.index, group.group, group.weight))
+    return found

@@ -1,0 +1,280 @@
+"""Owns which part of the scene belongs to which factor: one list of readers for every (factor, key).
+
+A key is "type:name" of a datablock, and "slots:name" for the material slots of an object. A reader, called, gives (path,
+value) pairs; so a fingerprint reads all of them and a description only those that differ.
+
+A mesh has two keys of the same name: its shape in `geometry`; its face assignment, UV maps and colours in `material`. A camera
+or light object has all that is its own, with its world matrix, in `camera` or `light` and is in no other factor. An image, a
+texture or a node group belongs to the factors of all that use it.
+"""
+
+from collections import defaultdict
+from functools import partial
+
+import bpy
+
+from blender_server import compat, elements, rna
+
+FACTORS = ("structure", "geometry", "transform", "material", "camera", "light", "world", "view", "host")
+
+OWN_FACTOR = {"CAMERA": "camera", "LIGHT": "light", "LIGHT_PROBE": "light"}
+"""Types of objects that are a factor of their own."""
+
+TRANSFORM = {
+    "location", "rotation_mode", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale", "constraints",
+    "delta_location", "delta_rotation_euler", "delta_rotation_quaternion", "delta_scale", "matrix_parent_inverse",
+}  # fmt: skip
+GEOMETRY = {
+    "data", "modifiers", "vertex_groups", "particle_systems", "soft_body", "rigid_body", "rigid_body_constraint",
+    "collision", "field", "pose", "grease_pencil_modifiers", "shader_effects", "show_only_shape_key",
+    "use_shape_key_edit_mode", "add_rest_position_attribute",
+}  # fmt: skip
+MATERIAL = {"color", "pass_index"}
+NO_SCENE = {
+    "material_slots", "bound_box", "dimensions", "matrix_local", "matrix_world", "matrix_basis", "display",
+    "display_type", "display_bounds_type", "empty_display_type", "empty_display_size", "hide_select", "motion_path",
+    "animation_visualization", "use_camera_lock_parent", "use_mesh_mirror_x", "use_mesh_mirror_y", "use_mesh_mirror_z",
+    "use_dynamic_topology_sculpting", "image_user", "up_axis", "track_axis", "use_empty_image_alpha",
+}  # fmt: skip
+"""Of an object: derived, or for the eyes of an editing user only."""
+NO_HOST = {
+    "name", "objects", "collection", "camera", "world", "cursor", "tool_settings", "view_settings", "display_settings",
+    "transform_orientation_slots", "safe_areas", "grease_pencil", "annotation", "node_tree", "keying_sets_all",
+    "frame_current_final", "view_layers", "display",
+}  # fmt: skip
+"""Of a scene: in other factors, or for the eyes of an editing user only."""
+DATA = {
+    # collection of bpy.data → factor of what is in it
+    "meshes": "geometry", "curves": "geometry", "metaballs": "geometry", "lattices": "geometry", "fonts": "geometry",
+    "armatures": "geometry", "hair_curves": "geometry", "pointclouds": "geometry", "volumes": "geometry",
+    "grease_pencils": "geometry", "grease_pencils_v3": "geometry", "shape_keys": "geometry", "particles": "geometry",
+    "materials": "material", "images": "material", "textures": "material", "node_groups": "material",
+    "cameras": "camera", "lights": "light", "lightprobes": "light", "worlds": "world",
+    "actions": "host", "libraries": "host", "sounds": "host", "speakers": "host", "movieclips": "host",
+    "masks": "host", "cache_files": "host", "texts": "host", "annotations": "host",
+}  # fmt: skip
+ELSEWHERE = {"objects", "collections", "scenes"}
+NO_DATA = {"brushes", "palettes", "paint_curves", "screens", "window_managers", "workspaces", "linestyles"}
+SHARED = {"images", "textures", "node_groups"}
+TREE_FACTORS = {"GEOMETRY": "geometry", "SHADER": "material", "TEXTURE": "material", "COMPOSITING": "host"}
+USER_FACTORS = {
+    "material": "material", "world": "world", "light": "light", "object": "geometry", "mesh": "geometry",
+    "particlesettings": "geometry", "scene": "host", "camera": "camera", "volume": "geometry", "lightprobe": "light",
+}  # fmt: skip
+TOO_MUCH = {
+    # what the readers of elements read in the place of a walk
+    "mesh": {"vertices", "edges", "loops", "polygons", "attributes", "color_attributes", "uv_layers", "materials"}
+    | {"vertex_colors", "loop_triangles", "loop_triangle_polygons", "vertex_normals", "corner_normals", "skin_vertices"}
+    | {"polygon_normals", "vertex_layers_float", "vertex_layers_int", "vertex_layers_string", "vertex_paint_masks"}
+    | {"polygon_layers_float", "polygon_layers_int", "polygon_layers_string", "sculpt_vertex_colors", "face_maps"}
+    | {"edge_creases", "vertex_creases", "uv_layer_clone", "uv_layer_stencil", "vertex_color_clone"},
+    "curves": {"points", "position_data", "normals", "color_attributes", "materials"},
+    "pointcloud": {"points", "color_attributes", "materials"},
+    "curve": {"materials"},
+    "metaball": {"materials"},
+    "shapekey": {"points"},
+}
+
+
+def parts():
+    """(factor, key) → readers."""
+    found = defaultdict(list)
+    memberships = _memberships()
+    for thing in bpy.data.objects:
+        if thing.users:
+            _add_object(found, thing, memberships.get(thing.name, []))
+    for collection in bpy.data.collections:
+        if collection.users:
+            found["structure", rna.key(collection)].append(partial(_collection, collection))
+    for scene in bpy.data.scenes:
+        _add_scene(found, scene)
+    _add_data(found)
+    return found
+
+
+# ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _add_object(found, thing, collections):
+    key, own = rna.key(thing), OWN_FACTOR.get(thing.type)
+    _add_animation(found, thing)
+    if own:
+        found[own, key] += [partial(_whole_object, thing, collections), partial(rna.custom, thing)]
+        return
+    sets = _split(rna.names(thing))
+    found["structure", key] += [partial(_identity, thing, collections), partial(rna.walk, thing, only=sets["structure"])]
+    found["structure", key].append(partial(rna.custom, thing))
+    found["transform", key].append(partial(rna.walk, thing, only=sets["transform"]))
+    found["geometry", key].append(partial(rna.walk, thing, only=sets["geometry"]))
+    found["material", "slots:" + thing.name] += [
+        partial(_slots, thing),
+        partial(rna.walk, thing, only=sets["material"]),
+    ]
+
+
+def _split(names):
+    """Property names by factor. What this file does not know is structure."""
+    found = {"structure": set(), "transform": set(), "geometry": set(), "material": set()}
+    for name in names:
+        if name in TRANSFORM:
+            found["transform"].add(name)
+        elif name in GEOMETRY:
+            found["geometry"].add(name)
+        elif name in MATERIAL:
+            found["material"].add(name)
+        elif name not in NO_SCENE:
+            found["structure"].add(name)
+    return found
+
+
+def _identity(thing, collections):
+    return [("type", thing.type), ("collections", collections), ("hidden", thing.hide_get())]
+
+
+def _whole_object(thing, collections):
+    matrix = [value for row in thing.matrix_world for value in row]
+    return _identity(thing, collections) + [("matrix_world", matrix)] + rna.walk(thing, skip=NO_SCENE)
+
+
+def _slots(thing):
+    slots = [[slot.link, slot.material and slot.material.name] for slot in thing.material_slots]
+    return [("material_slots[{}].{}".format(index, name), value)
+            for index, slot in enumerate(slots) for name, value in zip(("link", "material"), slot)]
+
+
+def _memberships():
+    """Object name → names of the collections it is in."""
+    found = defaultdict(list)
+    masters = [scene.collection for scene in bpy.data.scenes]
+    for collection in masters + sorted(bpy.data.collections, key=lambda collection: collection.name):
+        for name in collection.objects.keys():
+            found[name].append(collection.name)
+    return found
+
+
+def _collection(collection):
+    """Without its objects: each of them tells where it is."""
+    children = [("children", sorted(child.name for child in collection.children))]
+    return children + rna.walk(collection, skip={"objects", "all_objects", "children"}) + rna.custom(collection)
+
+
+# ── scenes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _add_scene(found, scene):
+    key = rna.key(scene)
+    found["structure", key] += [partial(_collection, scene.collection), partial(_layers, scene)]
+    found["camera", key].append(partial(_reference, scene, "camera"))
+    found["world", key].append(partial(_reference, scene, "world"))
+    for name in ("view_settings", "display_settings"):
+        found["view", key].append(partial(rna.walk, scene, only={name}))
+    found["host", key] += [partial(rna.walk, scene, skip=NO_HOST), partial(rna.custom, scene)]
+    found["host", key] += [partial(_passes, scene), partial(_compositor, scene)]
+    _add_animation(found, scene)
+
+
+def _reference(scene, name):
+    value = getattr(scene, name)
+    return [(name, value and rna.key(value))]
+
+
+def _layers(scene):
+    pairs = []
+    for layer in scene.view_layers:
+        _add_layer_collection(layer.layer_collection, layer.name, pairs)
+    return pairs
+
+
+def _add_layer_collection(collection, path, pairs):
+    path = "{}/{}".format(path, collection.name)
+    for name in ("exclude", "holdout", "indirect_only", "hide_viewport"):
+        pairs.append(("{}.{}".format(path, name), getattr(collection, name)))
+    for child in collection.children:
+        _add_layer_collection(child, path, pairs)
+
+
+def _passes(scene):
+    skip = {"objects", "layer_collection", "freestyle_settings"}
+    return [pair for layer in scene.view_layers for pair in rna.walk(layer, "view_layers[{!r}].".format(layer.name), skip)]
+
+
+def _compositor(scene):
+    tree = compat.compositor(scene)
+    return rna.walk(tree, "node_tree.") if tree else []
+
+
+# ── everything else ───────────────────────────────────────────────────────────────────────────────────────────────────
+def _add_data(found):
+    users = bpy.data.user_map()
+    for prop in bpy.data.bl_rna.properties:
+        name = prop.identifier
+        if prop.type != "COLLECTION" or name in ELSEWHERE or name in NO_DATA:
+            continue
+        for datablock in getattr(bpy.data, name):
+            if datablock.users or name == "texts":
+                for factor in _factors_of(datablock, name, users):
+                    _add_datablock(found, factor, datablock)
+                _add_animation(found, datablock)
+
+
+def _factors_of(datablock, name, users):
+    """A collection that this file does not know is no scene that an edit may leave."""
+    default = TREE_FACTORS.get(datablock.type, "host") if name == "node_groups" else DATA.get(name, "host")
+    if name not in SHARED:
+        return [default]
+    if name == "images" and datablock.type in ("RENDER_RESULT", "COMPOSITING"):
+        return []
+    return sorted(_of_users(datablock, users, set())) or [default]
+
+
+def _of_users(datablock, users, seen):
+    found = set()
+    for user in users.get(datablock, ()):
+        factor = USER_FACTORS.get(rna.kind(user))
+        if factor:
+            found.add(factor)
+        elif user not in seen:
+            seen.add(user)
+            found |= _of_users(user, users, seen)
+    return found
+
+
+def _add_datablock(found, factor, datablock):
+    key, kind = rna.key(datablock), rna.kind(datablock)
+    read = {"image": _image, "text": _text, "font": _font, "vectorfont": _font}.get(kind)
+    if read:
+        found[factor, key].append(partial(read, datablock))
+        if kind == "image" and _is_external(datablock):
+            found["host", key].append(partial(_external, datablock))
+        return
+    found[factor, key] += [partial(rna.walk, datablock, skip=TOO_MUCH.get(kind, set())), partial(rna.custom, datablock)]
+    if kind == "mesh":
+        found[factor, key] += [partial(elements.topology, datablock), partial(elements.shape, datablock)]
+        found["material", key].append(partial(elements.surface, datablock))
+
+
+def _image(image):
+    pairs = rna.walk(image, skip=set() if image.source == "GENERATED" else {name for name in rna.names(image) if "generated" in name})
+    for index, packed in enumerate(compat.packed_files(image)):
+        pairs.append(("pixels[{}]".format(index), packed.data))
+    return pairs
+
+
+def _is_external(image):
+    return image.source != "GENERATED" and not image.packed_file
+
+
+def _external(image):
+    return [("filepath", image.filepath)]
+
+
+def _text(text):
+    return [("use_module", text.use_module), ("body", text.as_string())]
+
+
+def _font(font):
+    return [("filepath", font.filepath), ("data", font.packed_file.data if font.packed_file else b"")]
+
+
+def _add_animation(found, datablock):
+    """Drivers, actions and strips of a datablock and of the node tree inside it, under the datablock's own key."""
+    for owner in (datablock, getattr(datablock, "node_tree", None)):
+        data = getattr(owner, "animation_data", None)
+        if data and (data.action or len(data.drivers) or len(data.nla_tracks)):
+            found["host", rna.key(datablock)].append(partial(rna.walk, data, "animation_data."))
