@@ -1,8 +1,8 @@
-"""Owns the rebuild proof: the program is run in the box, in a fresh Blender, and what it builds is compared with the scene.
+"""Owns the rebuild proof: the program is run in the box, in a fresh Blender, and compared with what was delivered.
 
-Says `identical` for equal fingerprints, `equivalent` where only the order of mesh elements or the last digits differ, else
-`different` with names. A mesh that does not rebuild is written into the program as data, and the proof repeated. How two
-scenes are compared is left to `agent/equivalence.py`, how meshes are written to `agent/mesh_data.py`.
+Says `identical` for equal fingerprints, `equivalent` where only the order of mesh elements or the last digits differ,
+else `different` with names. A mesh that does not rebuild is written into the program as data, and the proof repeated.
+How two scenes are compared is left to `agent/equivalence.py`, how meshes are written to `agent/mesh_data.py`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from agent.errors import InputUnreadable
-from agent.picture import MAX_PIXELS, read_reference
+from agent.picture import read_reference
+from agent.picture_file import MAX_PIXELS
 
 RED, GREEN, WHITE = (200, 30, 20), (30, 160, 60), (255, 255, 255)
 
@@ -75,6 +77,30 @@ def test_the_png_holds_the_pixels(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(reference.png)) as image:
         assert image.mode == "RGB"
         assert np.array_equal(np.asarray(image), reference.rgb)
+
+
+@pytest.mark.parametrize("kind", ["soft alpha", "white", "full"])
+def test_a_references_own_png_reads_as_the_same_reference(tmp_path: Path, kind: str) -> None:
+    image = Image.new("RGB", (700, 600), WHITE if kind == "white" else GREEN)
+    image.paste(RED, (100, 100, 400, 400))
+    if kind == "soft alpha":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    first = read_reference(saved(image, tmp_path / "p.png"), target_px=256)
+    (tmp_path / "again.png").write_bytes(first.png)
+    again = read_reference(tmp_path / "again.png", target_px=256)
+    assert np.array_equal(again.rgb, first.rgb)
+    assert (again.png, again.kind, again.digest, again.notes) == (first.png, first.kind, first.digest, first.notes)
+    assert first.notes and first.kind == ("full" if kind == "full" else "cutout")
+
+
+def test_a_references_png_that_was_edited_is_a_picture_like_any_other(tmp_path: Path) -> None:
+    first = read_reference(saved(two_halves(), tmp_path / "p.png"))
+    with Image.open(io.BytesIO(first.png)) as image:
+        texts = PngInfo()
+        texts.add_itxt("seig-reference", image.info["seig-reference"])
+        image.putpixel((0, 0), WHITE)
+        again = read_reference(saved(image, tmp_path / "edited.png", pnginfo=texts))
+    assert again.digest == hashlib.sha256((tmp_path / "edited.png").read_bytes()).hexdigest() != first.digest
 
 
 def test_a_wrong_suffix_does_not_matter(tmp_path: Path) -> None:
