@@ -148,10 +148,17 @@ def _client(settings: ClaudeSettings) -> anthropic.Anthropic:
 
     timeout = anthropic.Timeout(settings.silence_s, connect=10.0)
     key = None if os.environ.get("ANTHROPIC_API_KEY") else _key_from_file()
-    client = anthropic.Anthropic(api_key=key, max_retries=0, timeout=timeout)
+    try:
+        client = anthropic.Anthropic(api_key=key, max_retries=0, timeout=timeout)
+    except anthropic.AnthropicError as error:
+        raise _no_key(f": {error}") from None
     if client.api_key is None and client.auth_token is None and client.credentials is None:
-        raise ModelRefused("there is no key for Claude.", "Set ANTHROPIC_API_KEY, or run with --model offline.")
+        raise _no_key()
     return client
+
+
+def _no_key(why: str = "") -> ModelRefused:
+    return ModelRefused(f"there is no key for Claude{why}.", "Set ANTHROPIC_API_KEY, or run with --model offline.")
 
 
 def _key_from_file() -> str | None:

@@ -1,0 +1,204 @@
+"""Proves what is said to the service: the same bytes for the same beginning, marks that hit, pictures that fit."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+
+import pytest
+from PIL import Image
+
+from agent.models import claude_messages
+from agent.models.base import Message, ModelRequest, Picture, Place, Text, Thought, ToolCall, ToolResult, ToolSpec
+from agent.models.claude import Claude, ClaudeSettings
+from agent.models.claude_messages import NOTHING, dropped_pictures, request_body, sized
+from tests.fakes.messages_api import Answer, messages_api, tool_use
+
+TOOLS = tuple(
+    ToolSpec(name=name, description=f"{name}: " + "what it does. " * 40, schema_={}) for name in ("look", "end")
+)
+
+
+def png(width=64, height=48, color=(200, 30, 30), mode="RGB"):
+    written = io.BytesIO()
+    Image.new(mode, (width, height), color).save(written, "PNG")
+    return written.getvalue()
+
+
+def picture(caption="target view", **size):
+    return Picture(png=png(**size), caption=caption)
+
+
+def opening():
+    return Message(role="user", content=(picture("reference"), Text(text="Build it. " * 300)))
+
+
+def turn(number, calls=1):
+    """What the model said, and what its tools answered."""
+    names = [f"t{number}_{call}" for call in range(calls)]
+    said = (Thought(model="m", block={"type": "thinking", "thinking": "", "signature": f"s{number}"}),)
+    said += tuple(ToolCall(id=name, name="look", input={"b": 1, "a": 2}) for name in names)
+    told = tuple(ToolResult(call_id=name, content=(Text(text='{"psnr_db": 9}'), picture())) for name in names)
+    return Message(role="assistant", content=said), Message(role="user", content=told)
+
+
+def conversation(turns, calls=1):
+    return (opening(), *(message for number in range(turns) for message in turn(number, calls)))
+
+
+def request(messages, system="You build. " * 200):
+    place = Place(rollout=-1, stage="geometry", round=1, role="generator", ordinal=0)
+    return ModelRequest(place=place, system=system, messages=tuple(messages), tools=TOOLS, seed=0)
+
+
+def unmarked(value):
+    if isinstance(value, dict):
+        return {key: unmarked(inner) for key, inner in value.items() if key != "cache_control"}
+    return [unmarked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def marks(body):
+    blocks = [*body["tools"], *body["system"], *(block for message in body["messages"] for block in message["content"])]
+    return [block for block in blocks if "cache_control" in block]
+
+
+def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter():
+    bodies = [unmarked(request_body(request(conversation(turns)), "m", "5m")) for turns in range(6)]
+    for short, long in itertools.pairwise(bodies):
+        assert json.dumps(long["tools"]) == json.dumps(short["tools"])
+        assert json.dumps(long["system"]) == json.dumps(short["system"])
+        assert json.dumps(long["messages"]).startswith(json.dumps(short["messages"])[:-1])
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 7])
+def test_marks_lie_on_system_first_message_and_the_two_last(turns):
+    body = request_body(request(conversation(turns)), "m", "5m")
+    users = [message for message in body["messages"] if message["role"] == "user"]
+    expected = [body["system"][-1], users[0]["content"][-1]]
+    expected += [message["content"][-1] for message in users[1:][-2:]]
+    assert [id(block) for block in marks(body)] == [id(block) for block in expected]
+    assert len(marks(body)) <= 4
+
+
+def test_an_hour_is_asked_for_only_when_set():
+    assert marks(request_body(request(conversation(1)), "m", "1h"))[0]["cache_control"] == {
+        "type": "ephemeral",
+        "ttl": "1h",
+    }
+    assert marks(request_body(request(conversation(1)), "m", "5m"))[0]["cache_control"] == {"type": "ephemeral"}
+
+
+@pytest.mark.parametrize(("turns", "calls"), [(12, 1), (5, 15)])
+def test_what_was_sent_before_is_read_from_the_cache(monkeypatch, turns, calls):
+    """Also when one turn adds more blocks than the service looks back over."""
+    with messages_api() as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "local")
+        model = Claude(ClaudeSettings(model="m"))
+        for turn_count in range(turns):
+            model.reply(request(conversation(turn_count, calls)))
+    sent = [sum(usage.values()) - usage["output_tokens"] for usage in api.usages]
+    read = [usage["cache_read_input_tokens"] for usage in api.usages]
+    assert read == [0, *sent[:-1]]
+    assert calls > 1 or sum(read) / sum(sent) >= 0.7
+
+
+def test_a_second_verifier_reads_tools_and_system_from_the_cache(monkeypatch):
+    with messages_api() as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "local")
+        model = Claude(ClaudeSettings(model="m"))
+        for number in (1, 2):
+            model.reply(request([Message(role="user", content=(Text(text=f"Judge round {number}."),))]))
+    assert api.usages[1]["cache_read_input_tokens"] >= len("You build. " * 200) // 4
+
+
+def test_a_tools_answer_and_its_picture_stay_together():
+    content = request_body(request(conversation(1)), "m", "5m")["messages"][2]["content"]
+    (result,) = unmarked(content)
+    assert (result["type"], result["tool_use_id"]) == ("tool_result", "t0_0")
+    assert "is_error" not in result
+    assert [block["type"] for block in result["content"]] == ["text", "text", "image"]
+    assert result["content"][1]["text"] == "[target view]"
+
+
+def test_results_come_before_anything_else_and_failures_are_said():
+    message = Message(role="user", content=(Text(text="And now?"), ToolResult(call_id="x", content=(), is_error=True)))
+    first, second = request_body(request([opening(), message]), "m", "5m")["messages"][1]["content"]
+    assert first == {
+        "type": "tool_result",
+        "tool_use_id": "x",
+        "is_error": True,
+        "content": [{"type": "text", "text": NOTHING}],
+    }
+    assert second["text"] == "And now?"
+
+
+def test_nothing_empty_is_sent():
+    messages = [opening(), Message(role="assistant", content=()), Message(role="user", content=(Text(text="  "),))]
+    sent = unmarked(request_body(request(messages), "m", "5m")["messages"])
+    assert [message["content"] for message in sent[1:]] == [[{"type": "text", "text": NOTHING}]] * 2
+
+
+def test_thoughts_of_another_model_stay_here():
+    body = request_body(request(conversation(1)), "another", "5m")
+    assert "thinking" not in {block["type"] for block in body["messages"][1]["content"]}
+
+
+# ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def shown(png_bytes):
+    with Image.open(io.BytesIO(png_bytes)) as image:
+        image.load()
+        return image
+
+
+def test_a_small_opaque_picture_is_sent_as_it_is():
+    assert sized(png()) == png()
+
+
+def test_a_large_picture_is_scaled_to_what_the_service_takes():
+    assert shown(sized(png(4000, 1000))).size == (1568, 392)
+
+
+def test_a_cut_out_is_laid_on_white():
+    image = shown(sized(png(8, 8, (255, 0, 0, 0), "RGBA")))
+    assert (image.mode, image.getpixel((3, 3))) == ("RGB", (255, 255, 255))
+
+
+def test_pictures_travel_as_png():
+    source = request_body(request([opening()]), "m", "5m")["messages"][0]["content"][1]["source"]
+    assert source["media_type"] == "image/png"
+    assert shown(base64.b64decode(source["data"])).size == (64, 48)
+
+
+def test_old_pictures_give_way_in_few_large_steps(monkeypatch):
+    monkeypatch.setattr(claude_messages, "MOST_PICTURES", 10)
+    sets = [dropped_pictures(conversation(turns)) for turns in range(60)]
+    assert all(0 not in dropped for dropped in sets)
+    assert all(1 + turns - len(dropped) <= 11 for turns, dropped in enumerate(sets))
+    assert all(earlier <= later for earlier, later in itertools.pairwise(sets))
+    assert len(set(sets)) <= 60 / 5 + 1
+
+
+def test_a_picture_that_gave_way_leaves_its_caption(monkeypatch):
+    monkeypatch.setattr(claude_messages, "MOST_PICTURES", 2)
+    body = request_body(request(conversation(3)), "m", "5m")
+    said = json.dumps(body)
+    assert said.count("[target view: picture no longer kept]") == 2
+    assert said.count('"image"') == 2
+    assert '"thinking"' not in said  # they belong to a conversation that has changed
+
+
+def test_many_bytes_of_pictures_give_way_too(monkeypatch):
+    monkeypatch.setattr(claude_messages, "MOST_PICTURE_BYTES", 3 * len(png()))
+    assert dropped_pictures(conversation(4)) == {1, 2}
+
+
+def test_a_malformed_tool_input_becomes_an_empty_one(monkeypatch):
+    with messages_api() as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "local")
+        api.will(Answer([{**tool_use("look"), "input": ["no", "object"]}]))
+        assert Claude().reply(request([opening()])).content == (ToolCall(id="toolu_1", name="look", input={}),)
