@@ -111,12 +111,12 @@ def make_model(config: Config) -> Model:
         if config.recording is None:
             raise ConfigurationError("the recorded model needs a recording.", "Name a run folder with --recording.")
         return RecordedModel(read_replies(config.recording))
-    from agent.models.claude import ClaudeModel, ClaudeSettings
+    from agent.models.claude import Claude, ClaudeSettings, key_present
 
-    if not (os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN")):
+    if not key_present():
         raise ConfigurationError("the claude model needs a key.", "Set ANTHROPIC_API_KEY, or use --model offline.")
     settings = ClaudeSettings(model=config.claude_model) if config.claude_model else ClaudeSettings()
-    return ClaudeModel(settings)
+    return Claude(settings)
 
 
 def _work(

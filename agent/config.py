@@ -6,7 +6,6 @@ A configuration file is TOML with the field names below; tables for `rounds`, `b
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from agent.errors import ConfigurationError
+from agent.models.claude import key_present
 from protocol.models import Value
 
 Preset = Literal["quick", "default", "fine"]
@@ -138,7 +138,7 @@ def choose_model(config: Config) -> ModelName:
     """The model in force: the one asked for, else claude when a key is present, else offline."""
     if config.model:
         return config.model
-    return "claude" if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN") else "offline"
+    return "claude" if key_present() else "offline"
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

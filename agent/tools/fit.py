@@ -7,9 +7,9 @@ committed as literal assignments, an ordinary edit in the stage's scope, and onl
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Sequence
 
-import cma
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
@@ -158,6 +158,9 @@ def search(
 
 
 def _cma(loss: Callable[[NDArray[np.float64]], float], start: NDArray[np.float64], looks: int, seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it misses matplotlib, for plots that nobody asks for
+        import cma
     loss(start)
     options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": looks - 1, "verb_log": 0}
     strategy = cma.CMAEvolutionStrategy(np.clip(start, 1e-6, 1 - 1e-6), START_WIDTH, options)

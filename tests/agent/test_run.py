@@ -1,0 +1,168 @@
+"""A whole run with a scripted model and a real Blender: what it leaves behind, and that killing it loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image, ImageDraw
+
+pytestmark = pytest.mark.blender
+
+HERE = Path(__file__).resolve().parent
+SCRIPTED = HERE.parent / "fakes" / "run_scripted.py"
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "box.png"
+    image = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((30, 30, 66, 66), fill=(180, 30, 30, 255))
+    image.save(path)
+    return path
+
+
+def start(*arguments, asked, **environment):
+    return subprocess.run(
+        [sys.executable, str(SCRIPTED), *map(str, arguments)],
+        env={**os.environ, "ASKED": str(asked), **environment},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+def entries(folder):
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(blender, picture, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    ended = start("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel", asked=folder.parent / "a")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder, ended
+
+
+def test_a_run_leaves_scene_program_pictures_and_figures(finished):
+    folder, _ = finished
+    for name in ("scene.blend", "scene.py", "render.png", "comparison.png", "scene_graph.json", "metrics.json",
+                 "result.json", "status.json", "journal.jsonl", "ledger.jsonl", "lease.json"):  # fmt: skip
+        assert (folder / name).stat().st_size > 0, name
+    stages = ["1_initialisation", "2_geometry", "3_material", "4_composition", "5_lighting", "6_camera"]
+    assert sorted(path.name for path in (folder / "stages").iterdir()) == stages
+    for stage in stages:
+        assert {"render.png", "scene.blend", "program.py", "checklist.json"} <= {
+            path.name for path in (folder / "stages" / stage).iterdir()
+        }
+    with Image.open(folder / "render.png") as render:
+        assert max(render.size) == 256
+
+
+def test_the_result_says_status_score_proof_and_cost(finished):
+    folder, _ = finished
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "accepted"
+    assert result["proof"]["outcome"] == "identical"
+    assert result["spent"]["calls"] == len((folder / "ledger.jsonl").read_text().splitlines())
+    assert result["measures"]["iou"] > 0
+
+
+def test_the_last_screen_says_where_the_scene_is_what_it_scored_and_whether_it_rebuilds(finished):
+    folder, ended = finished
+    assert str(folder / "scene.blend") in ended.stdout
+    assert "PSNR" in ended.stdout and "rebuild    identical" in ended.stdout
+
+
+def test_every_object_of_the_graph_is_in_the_scene(finished):
+    folder, _ = finished
+    graph = json.loads((folder / "scene_graph.json").read_text())
+    manifest = max((folder / "snapshots").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    assert {node["name"] for node in graph["nodes"]} <= set(json.loads(manifest.read_text())["fingerprint"]["objects"])
+
+
+def test_a_finished_run_is_said_again_at_once_and_asks_nothing(finished, picture):
+    folder, ended = finished
+    asked = folder.parent / "again"
+    again = start("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel", asked=asked)
+    assert again.returncode == 0 and not asked.exists()
+    assert "rebuild    identical" in again.stdout
+
+
+def test_another_picture_or_setting_does_not_enter_the_folder(finished, picture, tmp_path):
+    folder, _ = finished
+    other = tmp_path / "other.png"
+    Image.new("RGB", (64, 64), (9, 90, 200)).save(other)
+    for arguments in ([other, "--preset", "quick"], [picture, "--preset", "quick", "--seed", "5"], [picture]):
+        ended = start("run", *arguments, "--out", folder, "--blender", "wheel", asked=tmp_path / "a")
+        assert ended.returncode == 64, ended.stderr
+        assert "belongs to another run" in ended.stderr
+
+
+def test_verify_rebuilds_the_scene_and_finds_a_changed_program(finished, tmp_path):
+    folder, _ = finished
+    ended = start("verify", folder, "--json", asked=tmp_path / "a")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["outcome"] == "identical"
+    program = (folder / "scene.py").read_text()
+    (folder / "scene.py").write_text(program.replace("(0, 0, 1.05)", "(0, 0, 1.5)"))
+    try:
+        ended = start("verify", folder, "--json", asked=tmp_path / "a")
+        assert ended.returncode == 3
+        assert any("Lid" in name for name in json.loads(ended.stdout)["names"])
+    finally:
+        (folder / "scene.py").write_text(program)
+
+
+def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing_twice(finished, picture, tmp_path):
+    folder, asked = tmp_path / "killed", tmp_path / "asked"
+    whole = finished[0]
+    arguments = ("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel")
+    ended = start(*arguments, asked=asked, KILL_AFTER="2")
+    moments = 1
+    while ended.returncode == -signal.SIGKILL:
+        assert moments < 60, "the run makes no progress"
+        ended = start("resume", folder, "--blender", "wheel", asked=asked, KILL_AFTER=str(3 + moments % 5))
+        moments += 1
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert moments > 5
+    assert (folder / "scene.py").read_text().replace("killed", "whole") == (whole / "scene.py").read_text()
+    keys = asked.read_text().splitlines()
+    assert len(keys) == len(set(keys)), "a stored reply was asked for again"
+    assert not _blenders_of(folder)
+
+
+def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(blender, picture, tmp_path):
+    folder = tmp_path / "stopped"
+    command = [sys.executable, str(SCRIPTED), "run", str(picture), "--out", str(folder), "--preset", "quick"]
+    environment = {**os.environ, "ASKED": str(tmp_path / "a")}
+    with subprocess.Popen([*command, "--blender", "wheel"], env=environment, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if b"geometry" in line:
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=6) == 75
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=3)
+    assert not alive
+    assert not (folder / "result.json").exists()
+
+
+def test_two_processes_do_not_work_in_one_run(finished, tmp_path):
+    import fcntl
+
+    folder, _ = finished
+    with (folder / "lease.json").open("a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ended = start("resume", folder, "--blender", "wheel", asked=tmp_path / "a")
+    assert ended.returncode == 75
+    assert "being worked on" in ended.stderr
+
+
+def _blenders_of(folder):
+    return [one for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or ())]

@@ -1,0 +1,37 @@
+"""The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right after
+the n-th line that it adds to the journal. Every model call is noted in the file that ASKED names.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
+
+from scripted_model import ScriptedModel
+
+from agent import cli, commands
+from agent.conversation import reply_key
+from agent.runs.journal import Journal
+
+
+class Noting(ScriptedModel):
+    def reply(self, request):
+        with open(os.environ["ASKED"], "a") as asked:
+            asked.write(reply_key(request) + "\n")
+        return super().reply(request)
+
+
+def note_and_die(self, event, **facts):
+    note_and_die.left -= 1
+    noted(self, event, **facts)
+    if note_and_die.left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+noted = Journal.note
+note_and_die.left = int(os.environ.get("KILL_AFTER", 0))
+Journal.note = note_and_die
+commands.make_model = lambda config: Noting()
+cli.main()
