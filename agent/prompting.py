@@ -11,8 +11,8 @@ Leaves the words to `prompts/` and the values to the caller. What the pipeline u
     task(stage, role, facts, **variables) -> str
         prompts/tasks/<role>.md, or <role>_again.md in a generator's later rounds: the first text of a conversation, or
         of its next round. Its last lines are a fenced ```json block with `facts` on one line.
-        Takes TASK_VARIABLES: round, rounds, checklist (items as dicts with id, text, satisfied), critique (or None),
-        plan (or None).
+        Takes TASK_VARIABLES: round, rounds, checklist (items as dicts with id, text, satisfied, withdrawn), critique
+        (or None), plan (or None).
 
     render(name, **variables) -> str
         Any other file, with exactly the variables that it declares: "decomposition/split.md" asks for a finer graph,

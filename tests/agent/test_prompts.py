@@ -19,8 +19,9 @@ from agent.prompting import (
 )
 
 ITEMS = [
-    {"id": 1, "text": "Mug_Handle: missing", "satisfied": False},
-    {"id": 2, "text": "Mug_Body: too wide", "satisfied": True},
+    {"id": 1, "text": "Mug_Handle: missing", "satisfied": False, "withdrawn": None},
+    {"id": 2, "text": "Mug_Body: too wide", "satisfied": True, "withdrawn": None},
+    {"id": 3, "text": "Mug_Rim: cannot be seen", "satisfied": False, "withdrawn": "hidden"},
 ]
 SAMPLES = {
     "blender_version": "4.5.15",
@@ -36,7 +37,7 @@ SAMPLES = {
     "checklist": ITEMS,
     "critique": "Start with the handle.",
     "plan": "Camera at 50 mm.",
-    "leaves": ["Mug_Body", "Mug_Handle"],
+    "leaves": "Mug_Body, Mug_Handle",
 }
 STAGES = ("initialisation", "geometry", "material", "composition", "lighting")
 SYSTEM_ROLES = [
@@ -117,7 +118,7 @@ def test_a_task_ends_with_its_facts(role, round_):
 def test_a_generators_later_round_states_open_items_only():
     text = task("geometry", "generator", {}, **values(prompting.TASK_VARIABLES - {"stage"}))
     assert "- 1: Mug_Handle: missing" in text
-    assert "Mug_Body" not in text
+    assert "Mug_Body" not in text and "Mug_Rim" not in text
     assert "Start with the handle." in text
 
 
@@ -125,6 +126,7 @@ def test_a_verifier_is_told_every_item_with_its_state():
     text = task("geometry", "verifier", {}, **values(prompting.TASK_VARIABLES - {"stage"}))
     assert "- 1 (open): Mug_Handle: missing" in text
     assert "- 2 (satisfied when last seen): Mug_Body: too wide" in text
+    assert "- 3 (withdrawn): Mug_Rim: cannot be seen" in text
 
 
 @pytest.mark.parametrize(("version", "said", "unsaid"), [
