@@ -17,18 +17,35 @@ _FIELDS = {
     "QUATERNION": ("value", "f", 4),
     "FLOAT4X4": ("value", "f", 16),
 }
-_SIZES = {"f": 4, "i": 4, "b": 1, "h": 2, "?": 1}
+_SIZES = {"f": 4, "i": 4, "b": 1, "h": 2}
+
+
+_views_work = []  # whether foreach_get fills a memoryview of booleans, once known
 
 
 def values(items, name, code, width):
     """One property of all items as a buffer."""
     size = len(items) * width
-    if code == "?":
-        buffer = memoryview(bytearray(size)).cast("?")  # array.array has no booleans
-    else:
-        buffer = array.array(code, bytes(_SIZES[code] * size))
-    if size:
+    buffer = _booleans(items, name, size) if code == "?" else array.array(code, bytes(_SIZES[code] * size))
+    if size and code != "?":
         items.foreach_get(name, buffer)
+    return buffer
+
+
+def _booleans(items, name, size):
+    """As bytes 0 and 1. array.array has no booleans, and up to 3.6 Blender fills no memoryview of them."""
+    if not size:
+        return array.array("b")
+    if _views_work != [False]:
+        buffer = bytearray(size)
+        try:
+            items.foreach_get(name, memoryview(buffer).cast("?"))
+            _views_work[:] = [True]
+            return array.array("b", bytes(buffer))
+        except TypeError:
+            _views_work[:] = [False]
+    buffer = array.array("b", bytes(size))
+    items.foreach_get(name, buffer)
     return buffer
 
 

@@ -82,13 +82,13 @@ def material_indices(mesh):
     found = _by_attribute(mesh, "material_index")
     if found is None:
         found = buffers.values(mesh.polygons, "material_index", "i", 1)
-    return found if any(found.tobytes()) else found[:0]
+    return found if found.tobytes().strip(b"\0") else found[:0]
 
 
 def seams(mesh):
     """Nothing where no edge is a seam."""
-    found = buffers.values(mesh.edges, "use_seam", "?", 1) if len(mesh.edges) else memoryview(b"")
-    return found if any(found.tobytes()) else found[:0]
+    found = buffers.values(mesh.edges, "use_seam", "?", 1)
+    return found if 1 in found else found[:0]
 
 
 def uv_values(layer):
@@ -116,10 +116,16 @@ def element_flags(mesh):
         yield "normals", _custom_normals(mesh)
     if "crease" not in bpy.types.MeshEdge.bl_rna.properties:
         return
-    yield "use_smooth", buffers.values(mesh.polygons, "use_smooth", "?", 1)
-    yield "use_edge_sharp", buffers.values(mesh.edges, "use_edge_sharp", "?", 1)
-    yield "crease", buffers.values(mesh.edges, "crease", "f", 1)
-    yield "bevel_weight", buffers.values(mesh.edges, "bevel_weight", "f", 1)
+    flags = (
+        (mesh.polygons, "use_smooth", "?"),
+        (mesh.edges, "use_edge_sharp", "?"),
+        (mesh.edges, "crease", "f"),
+        (mesh.edges, "bevel_weight", "f"),
+    )
+    for items, name, code in flags:
+        found = buffers.values(items, name, code, 1)
+        if found.tobytes().strip(b"\0"):
+            yield name, found
 
 
 def _custom_normals(mesh):
@@ -146,3 +152,9 @@ def compositor(scene):
 
 def packed_files(image):
     return [packed for packed in image.packed_files if packed is not None] or [image.packed_file][: bool(image.packed_file)]
+
+
+def strips(scene):
+    """Of the video sequencer."""
+    editor = scene.sequence_editor
+    return getattr(editor, "strips_all", None) or getattr(editor, "sequences_all", None) or []

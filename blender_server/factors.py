@@ -35,14 +35,17 @@ NO_SCENE = {
     "display_type", "display_bounds_type", "empty_display_type", "empty_display_size", "hide_select", "motion_path",
     "animation_visualization", "use_camera_lock_parent", "use_mesh_mirror_x", "use_mesh_mirror_y", "use_mesh_mirror_z",
     "use_dynamic_topology_sculpting", "image_user", "up_axis", "track_axis", "use_empty_image_alpha",
+    "use_grease_pencil_lights",
 }  # fmt: skip
 """Of an object: derived, or for the eyes of an editing user only."""
 NO_HOST = {
     "name", "objects", "collection", "camera", "world", "cursor", "tool_settings", "view_settings", "display_settings",
     "transform_orientation_slots", "safe_areas", "grease_pencil", "annotation", "node_tree", "keying_sets_all",
-    "frame_current_final", "view_layers", "display",
+    "use_stamp_note", "view_layers", "display",
+    "sequence_editor",
 }  # fmt: skip
 """Of a scene: in other factors, or for the eyes of an editing user only."""
+COLLECTION = {"hide_viewport", "hide_render", "instance_offset"}
 DATA = {
     # collection of bpy.data → factor of what is in it
     "meshes": "geometry", "curves": "geometry", "metaballs": "geometry", "lattices": "geometry", "fonts": "geometry",
@@ -152,8 +155,14 @@ def _memberships():
 
 def _collection(collection):
     """Without its objects: each of them tells where it is."""
-    children = [("children", sorted(child.name for child in collection.children))]
-    return children + rna.walk(collection, skip={"objects", "all_objects", "children"}) + rna.custom(collection)
+    pairs = [("children", sorted(child.name for child in collection.children)), ("unlinked", _unlinked(collection))]
+    return pairs + rna.walk(collection, only=COLLECTION) + rna.custom(collection)
+
+
+def _unlinked(collection):
+    """Objects that a light-linking collection leaves out."""
+    entries = zip(collection.objects.keys(), getattr(collection, "collection_objects", ()))
+    return sorted(name for name, entry in entries if entry.light_linking.link_state != "INCLUDE")
 
 
 # ── scenes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,7 +174,7 @@ def _add_scene(found, scene):
     for name in ("view_settings", "display_settings"):
         found["view", key].append(partial(rna.walk, scene, only={name}))
     found["host", key] += [partial(rna.walk, scene, skip=NO_HOST), partial(rna.custom, scene)]
-    found["host", key] += [partial(_passes, scene), partial(_compositor, scene)]
+    found["host", key] += [partial(_passes, scene), partial(_compositing, scene)]
     _add_animation(found, scene)
 
 
@@ -194,9 +203,10 @@ def _passes(scene):
     return [pair for layer in scene.view_layers for pair in rna.walk(layer, "view_layers[{!r}].".format(layer.name), skip)]
 
 
-def _compositor(scene):
+def _compositing(scene):
     tree = compat.compositor(scene)
-    return rna.walk(tree, "node_tree.") if tree else []
+    strips = [("strips[{!r}]".format(strip.name), strip.type) for strip in compat.strips(scene)]
+    return strips + (rna.walk(tree, "node_tree.") if tree else [])
 
 
 # ── everything else ───────────────────────────────────────────────────────────────────────────────────────────────────

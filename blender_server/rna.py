@@ -12,10 +12,11 @@ from blender_server import buffers
 
 SKIPPED = {
     "rna_type", "name_full", "session_uid", "users", "tag", "use_fake_user", "use_extra_user", "preview", "asset_data",
-    "library", "library_weak_reference", "override_library", "original", "animation_data", "runtime_data", "id_type",
+    "library", "library_weak_reference", "override_library", "original", "animation_data", "id_type",
     "mode", "pixels", "execution_time", "point_cache", "depsgraph", "internal_links", "render_slots", "particles",
     "child_particles", "view_center", "grid_scale", "interface_update", "texture_slots", "paint_active_slot",
-    "bindcode", "frame_current", "panels", "bakes", "linear_colorspace_settings",
+    "bindcode", "frame_current", "panels", "bakes", "linear_colorspace_settings", "is_runtime_data", "threads",
+    "texture_paint_images", "paint_clone_slot", "preview_render_type", "use_preview_world", "lineart", "normals_domain",
 }  # fmt: skip
 SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "lock_")
 KEPT = {"bl_idname", "show_render", "show_viewport", "show_only_shape_key", "show_instancer_for_render"}
@@ -27,7 +28,12 @@ SKIPPED_OF = {
         "use_custom_color", "parent", "warning_propagation",
     },
     "Image": {"filepath", "filepath_raw", "packed_file", "packed_files", "resolution", "has_data", "size"},
-    "Mesh": {"use_auto_texspace", "texspace_location", "texspace_size"},
+    "Mesh": {
+        "texspace_location", "texspace_size", "uv_layer_clone_index", "uv_layer_stencil_index", "remesh_mode",
+        "remesh_voxel_size", "remesh_voxel_adaptivity", "use_remesh_fix_poles", "use_remesh_preserve_volume",
+        "use_remesh_preserve_attributes", "use_mirror_x", "use_mirror_y", "use_mirror_z", "use_mirror_topology",
+        "use_mirror_vertex_groups", "use_paint_bone_selection", "use_paint_mask", "use_paint_mask_vertex",
+    },
     "Bone": {"children"},
     "Key": {"eval_time"},
     "ID": {"name"},
@@ -70,7 +76,7 @@ def custom(struct, path=""):
     return [
         ('{}["{}"]'.format(path, name), _plain(struct[name]))
         for name in sorted(struct.keys())
-        if name not in known and name != "_RNA_UI"
+        if name not in known and name not in ("_RNA_UI", "cycles", "cycles_visibility")
     ]
 
 
