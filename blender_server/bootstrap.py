@@ -1,7 +1,7 @@
 """Owns the way into Blender's Python: dies with its parent, finds its modules, leaves traces when it hangs or crashes.
 
-Given to `blender -b --python bootstrap.py -- …` or to a Python that has bpy: `python -I bootstrap.py -- …`. What is said
-once it runs: `server.py`.
+Given to `blender -b --python bootstrap.py -- …`, or to a Python that has bpy: `python -I bootstrap.py -- …`. What is
+said once it runs: `server.py`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main():
     sys.path[:0] = [os.path.abspath(options.vendor), root]
     os.chdir(options.folder)
     sys.stdout.reconfigure(line_buffering=True)
-    log = open("faults.log", "w")  # kept open: faulthandler writes to its descriptor
+    log = open("faults.log", "w")  # noqa: SIM115  (stays open: faulthandler writes to its descriptor)
     faulthandler.enable(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is the orchestrator's to handle
 

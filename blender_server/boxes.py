@@ -5,7 +5,9 @@ from itertools import product
 import bpy
 from mathutils import Vector
 
-SOLID = ("MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "HAIR", "POINTCLOUD", "VOLUME", "GPENCIL", "GREASEPENCIL")
+SOLID = {
+    "MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "HAIR", "POINTCLOUD", "VOLUME", "GPENCIL", "GREASEPENCIL",
+}  # fmt: skip
 """Types of objects that can be seen."""
 BACKDROP = 5.0
 

@@ -61,7 +61,7 @@ def file_version(path):
     return digits[0], digits[1]
 
 
-# ── meshes: since 3.5 and 4.0 nearly everything is an attribute, which reads four times as fast ────────────────────────
+# ── meshes: since 3.5 and 4.0 nearly everything is an attribute, which reads four times as fast ───────────────────────
 BUILT_IN_ATTRIBUTES = {"position"}
 
 
@@ -151,7 +151,16 @@ def compositor(scene):
 
 
 def packed_files(image):
-    return [packed for packed in image.packed_files if packed is not None] or [image.packed_file][: bool(image.packed_file)]
+    """One, or one for each tile."""
+    found = list(image.packed_files) or [image.packed_file]
+    return [packed for packed in found if packed is not None]
+
+
+def texture_space(data):
+    """(path, value) pairs where it is set by hand; else Blender derives it."""
+    if getattr(data, "use_auto_texspace", getattr(data, "auto_texspace", True)):
+        return []
+    return [(name, list(getattr(data, name))) for name in ("texspace_location", "texspace_size")]
 
 
 def strips(scene):

@@ -1,4 +1,4 @@
-"""Owns describe and dump: what the fingerprint digests, told as short texts for a message or as numbers for a comparison."""
+"""Owns describe and dump: what the fingerprint digests, as short texts for a message or as numbers to compare."""
 
 import array
 import hashlib

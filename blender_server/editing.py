@@ -1,6 +1,6 @@
 """Owns what an edit is: code run on a scene just opened from a file, then settled into what a loaded scene is.
 
-Imports nothing but bpy and the standard library, because every program that rebuilds a scene carries this file verbatim.
+Imports nothing but bpy and the standard library, because every program that rebuilds a scene contains this file.
 Python 3.7 syntax. What an edit may change is decided elsewhere, from what it changed.
 """
 
@@ -11,8 +11,8 @@ import random
 import bpy
 
 FRAME_PX = (512, 512)
-"""The picture's size; a scene's custom property "frame_px" (width, height) says another, and "cut_out" = 1 makes its film
-transparent. Both are set by an edit of the host's own."""
+"""The picture's size; a scene's custom property "frame_px" (width, height) says another, and "cut_out" = 1 makes its
+film transparent. Both are set by an edit of the host's own."""
 
 
 # ── the scene as a file ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,7 +146,7 @@ def _put_back_host_values():
                 setattr(_host_owned()[path], name, value)
             except (TypeError, ValueError, AttributeError):
                 pass
-    return ["{}.{}: {!r} → {!r}".format(path, name, found[path, name], value) for (path, name), value in changed.items()]
+    return ["{}.{}: {!r} → {!r}".format(*key, found[key], value) for key, value in changed.items()]
 
 
 # ── what a swapped mesh loses ─────────────────────────────────────────────────────────────────────────────────────────

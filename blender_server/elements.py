@@ -1,12 +1,13 @@
-"""Owns the element arrays of meshes and other geometry: named buffers, complete for what a factor covers.
+"""Owns the element arrays of meshes: named buffers that together are all a mesh's elements hold.
 
-Names: "vertices", "edges", "loop_starts", "corner_vertices", "weights", "attribute:…" are geometry; "material_index", "uv:…",
-"color:…", "seams" are material.
+Names: "vertices", "edges", "loop_starts", "corner_vertices", "weights", "attribute:…" are geometry; "material_index",
+"uv:…", "color:…", "seams" are material.
 """
 
 import array
 
 from blender_server import buffers, compat
+
 
 def topology(mesh):
     """(name, values) of what says which corners make which faces."""
@@ -24,7 +25,7 @@ def shape(mesh):
             yield "attribute:" + name, found
     for name, found in compat.element_flags(mesh):
         yield "attribute:" + name, found
-    if any(len(vertex.groups) for vertex in mesh.vertices[:1000]) or _has_groups(mesh):
+    if any(len(vertex.groups) for vertex in mesh.vertices):
         yield "weights", _weights(mesh)
 
 
@@ -40,10 +41,6 @@ def surface(mesh):
 
 def _surface_names(mesh):
     return {layer.name for layer in mesh.uv_layers} | compat.color_names(mesh) | {"material_index", "uv_seam"}
-
-
-def _has_groups(mesh):
-    return any(len(vertex.groups) for vertex in mesh.vertices)
 
 
 def _weights(mesh):

@@ -1,11 +1,11 @@
 """Owns which part of the scene belongs to which factor: one list of readers for every (factor, key).
 
-A key is "type:name" of a datablock, and "slots:name" for the material slots of an object. A reader, called, gives (path,
-value) pairs; so a fingerprint reads all of them and a description only those that differ.
+A key is "type:name" of a datablock, and "slots:name" for the material slots of an object. A reader, called, gives
+(path, value) pairs; so a fingerprint reads all of them and a description only those that differ.
 
-A mesh has two keys of the same name: its shape in `geometry`; its face assignment, UV maps and colours in `material`. A camera
-or light object has all that is its own, with its world matrix, in `camera` or `light` and is in no other factor. An image, a
-texture or a node group belongs to the factors of all that use it.
+A mesh has two keys of the same name: its shape in `geometry`; its face assignment, UV maps and colours in `material`. A
+camera or light object has all that is its own, with its world matrix, in `camera` or `light` and is in no other factor.
+An image, a texture or a node group belongs to the factors of all that use it.
 """
 
 from collections import defaultdict
@@ -13,70 +13,7 @@ from functools import partial
 
 import bpy
 
-from blender_server import compat, elements, rna
-
-FACTORS = ("structure", "geometry", "transform", "material", "camera", "light", "world", "view", "host")
-
-OWN_FACTOR = {"CAMERA": "camera", "LIGHT": "light", "LIGHT_PROBE": "light"}
-"""Types of objects that are a factor of their own."""
-
-TRANSFORM = {
-    "location", "rotation_mode", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale", "constraints",
-    "delta_location", "delta_rotation_euler", "delta_rotation_quaternion", "delta_scale", "matrix_parent_inverse",
-}  # fmt: skip
-GEOMETRY = {
-    "data", "modifiers", "vertex_groups", "particle_systems", "soft_body", "rigid_body", "rigid_body_constraint",
-    "collision", "field", "pose", "grease_pencil_modifiers", "shader_effects", "show_only_shape_key",
-    "use_shape_key_edit_mode", "add_rest_position_attribute",
-}  # fmt: skip
-MATERIAL = {"color", "pass_index"}
-NO_SCENE = {
-    "material_slots", "bound_box", "dimensions", "matrix_local", "matrix_world", "matrix_basis", "display",
-    "display_type", "display_bounds_type", "empty_display_type", "empty_display_size", "hide_select", "motion_path",
-    "animation_visualization", "use_camera_lock_parent", "use_mesh_mirror_x", "use_mesh_mirror_y", "use_mesh_mirror_z",
-    "use_dynamic_topology_sculpting", "image_user", "up_axis", "track_axis", "use_empty_image_alpha",
-    "use_grease_pencil_lights",
-}  # fmt: skip
-"""Of an object: derived, or for the eyes of an editing user only."""
-NO_HOST = {
-    "name", "objects", "collection", "camera", "world", "cursor", "tool_settings", "view_settings", "display_settings",
-    "transform_orientation_slots", "safe_areas", "grease_pencil", "annotation", "node_tree", "keying_sets_all",
-    "use_stamp_note", "view_layers", "display",
-    "sequence_editor",
-}  # fmt: skip
-"""Of a scene: in other factors, or for the eyes of an editing user only."""
-COLLECTION = {"hide_viewport", "hide_render", "instance_offset"}
-DATA = {
-    # collection of bpy.data → factor of what is in it
-    "meshes": "geometry", "curves": "geometry", "metaballs": "geometry", "lattices": "geometry", "fonts": "geometry",
-    "armatures": "geometry", "hair_curves": "geometry", "pointclouds": "geometry", "volumes": "geometry",
-    "grease_pencils": "geometry", "grease_pencils_v3": "geometry", "shape_keys": "geometry", "particles": "geometry",
-    "materials": "material", "images": "material", "textures": "material", "node_groups": "material",
-    "cameras": "camera", "lights": "light", "lightprobes": "light", "worlds": "world",
-    "actions": "host", "libraries": "host", "sounds": "host", "speakers": "host", "movieclips": "host",
-    "masks": "host", "cache_files": "host", "texts": "host", "annotations": "host",
-}  # fmt: skip
-ELSEWHERE = {"objects", "collections", "scenes"}
-NO_DATA = {"brushes", "palettes", "paint_curves", "screens", "window_managers", "workspaces", "linestyles"}
-SHARED = {"images", "textures", "node_groups"}
-TREE_FACTORS = {"GEOMETRY": "geometry", "SHADER": "material", "TEXTURE": "material", "COMPOSITING": "host"}
-USER_FACTORS = {
-    "material": "material", "world": "world", "light": "light", "object": "geometry", "mesh": "geometry",
-    "particlesettings": "geometry", "scene": "host", "camera": "camera", "volume": "geometry", "lightprobe": "light",
-}  # fmt: skip
-TOO_MUCH = {
-    # what the readers of elements read in the place of a walk
-    "mesh": {"vertices", "edges", "loops", "polygons", "attributes", "color_attributes", "uv_layers", "materials"}
-    | {"vertex_colors", "loop_triangles", "loop_triangle_polygons", "vertex_normals", "corner_normals", "skin_vertices"}
-    | {"polygon_normals", "vertex_layers_float", "vertex_layers_int", "vertex_layers_string", "vertex_paint_masks"}
-    | {"polygon_layers_float", "polygon_layers_int", "polygon_layers_string", "sculpt_vertex_colors", "face_maps"}
-    | {"edge_creases", "vertex_creases", "uv_layer_clone", "uv_layer_stencil", "vertex_color_clone"},
-    "curves": {"points", "position_data", "normals", "color_attributes", "materials"},
-    "pointcloud": {"points", "color_attributes", "materials"},
-    "curve": {"materials"},
-    "metaball": {"materials"},
-    "shapekey": {"points"},
-}
+from blender_server import compat, coverage, elements, rna
 
 
 def parts():
@@ -97,14 +34,14 @@ def parts():
 
 # ── objects ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _add_object(found, thing, collections):
-    key, own = rna.key(thing), OWN_FACTOR.get(thing.type)
+    key, own = rna.key(thing), coverage.OWN_FACTOR.get(thing.type)
     _add_animation(found, thing)
     if own:
         found[own, key] += [partial(_whole_object, thing, collections), partial(rna.custom, thing)]
         return
     sets = _split(rna.names(thing))
-    found["structure", key] += [partial(_identity, thing, collections), partial(rna.walk, thing, only=sets["structure"])]
-    found["structure", key].append(partial(rna.custom, thing))
+    found["structure", key] += [partial(_identity, thing, collections), partial(rna.custom, thing)]
+    found["structure", key].append(partial(rna.walk, thing, only=sets["structure"]))
     found["transform", key].append(partial(rna.walk, thing, only=sets["transform"]))
     found["geometry", key].append(partial(rna.walk, thing, only=sets["geometry"]))
     found["material", "slots:" + thing.name] += [
@@ -117,13 +54,13 @@ def _split(names):
     """Property names by factor. What this file does not know is structure."""
     found = {"structure": set(), "transform": set(), "geometry": set(), "material": set()}
     for name in names:
-        if name in TRANSFORM:
+        if name in coverage.TRANSFORM:
             found["transform"].add(name)
-        elif name in GEOMETRY:
+        elif name in coverage.GEOMETRY:
             found["geometry"].add(name)
-        elif name in MATERIAL:
+        elif name in coverage.MATERIAL:
             found["material"].add(name)
-        elif name not in NO_SCENE:
+        elif name not in coverage.NO_SCENE:
             found["structure"].add(name)
     return found
 
@@ -134,13 +71,15 @@ def _identity(thing, collections):
 
 def _whole_object(thing, collections):
     matrix = [value for row in thing.matrix_world for value in row]
-    return _identity(thing, collections) + [("matrix_world", matrix)] + rna.walk(thing, skip=NO_SCENE)
+    return [*_identity(thing, collections), ("matrix_world", matrix), *rna.walk(thing, skip=coverage.NO_SCENE)]
 
 
 def _slots(thing):
-    slots = [[slot.link, slot.material and slot.material.name] for slot in thing.material_slots]
-    return [("material_slots[{}].{}".format(index, name), value)
-            for index, slot in enumerate(slots) for name, value in zip(("link", "material"), slot)]
+    pairs = []
+    for index, slot in enumerate(thing.material_slots):
+        path = "material_slots[{}].".format(index)
+        pairs += [(path + "link", slot.link), (path + "material", slot.material and slot.material.name)]
+    return pairs
 
 
 def _memberships():
@@ -148,7 +87,7 @@ def _memberships():
     found = defaultdict(list)
     masters = [scene.collection for scene in bpy.data.scenes]
     for collection in masters + sorted(bpy.data.collections, key=lambda collection: collection.name):
-        for name in collection.objects.keys():
+        for name in collection.objects.keys():  # noqa: SIM118  (no dict: iterating gives objects)
             found[name].append(collection.name)
     return found
 
@@ -156,7 +95,7 @@ def _memberships():
 def _collection(collection):
     """Without its objects: each of them tells where it is."""
     pairs = [("children", sorted(child.name for child in collection.children)), ("unlinked", _unlinked(collection))]
-    return pairs + rna.walk(collection, only=COLLECTION) + rna.custom(collection)
+    return pairs + rna.walk(collection, only=coverage.COLLECTION) + rna.custom(collection)
 
 
 def _unlinked(collection):
@@ -173,7 +112,7 @@ def _add_scene(found, scene):
     found["world", key].append(partial(_reference, scene, "world"))
     for name in ("view_settings", "display_settings"):
         found["view", key].append(partial(rna.walk, scene, only={name}))
-    found["host", key] += [partial(rna.walk, scene, skip=NO_HOST), partial(rna.custom, scene)]
+    found["host", key] += [partial(rna.walk, scene, skip=coverage.NO_HOST), partial(rna.custom, scene)]
     found["host", key] += [partial(_passes, scene), partial(_compositing, scene)]
     _add_animation(found, scene)
 
@@ -200,7 +139,10 @@ def _add_layer_collection(collection, path, pairs):
 
 def _passes(scene):
     skip = {"objects", "layer_collection", "freestyle_settings"}
-    return [pair for layer in scene.view_layers for pair in rna.walk(layer, "view_layers[{!r}].".format(layer.name), skip)]
+    pairs = []
+    for layer in scene.view_layers:
+        pairs += rna.walk(layer, "view_layers[{!r}].".format(layer.name), skip)
+    return pairs
 
 
 def _compositing(scene):
@@ -214,7 +156,7 @@ def _add_data(found):
     users = bpy.data.user_map()
     for prop in bpy.data.bl_rna.properties:
         name = prop.identifier
-        if prop.type != "COLLECTION" or name in ELSEWHERE or name in NO_DATA:
+        if prop.type != "coverage.COLLECTION" or name in coverage.ELSEWHERE or name in coverage.NO_DATA:
             continue
         for datablock in getattr(bpy.data, name):
             if datablock.users or name == "texts":
@@ -225,8 +167,10 @@ def _add_data(found):
 
 def _factors_of(datablock, name, users):
     """A collection that this file does not know is no scene that an edit may leave."""
-    default = TREE_FACTORS.get(datablock.type, "host") if name == "node_groups" else DATA.get(name, "host")
-    if name not in SHARED:
+    default = (
+        coverage.TREE_FACTORS.get(datablock.type, "host") if name == "node_groups" else coverage.DATA.get(name, "host")
+    )
+    if name not in coverage.SHARED:
         return [default]
     if name == "images" and datablock.type in ("RENDER_RESULT", "COMPOSITING"):
         return []
@@ -236,7 +180,7 @@ def _factors_of(datablock, name, users):
 def _of_users(datablock, users, seen):
     found = set()
     for user in users.get(datablock, ()):
-        factor = USER_FACTORS.get(rna.kind(user))
+        factor = coverage.USER_FACTORS.get(rna.kind(user))
         if factor:
             found.add(factor)
         elif user not in seen:
@@ -253,14 +197,20 @@ def _add_datablock(found, factor, datablock):
         if kind == "image" and _is_external(datablock):
             found["host", key].append(partial(_external, datablock))
         return
-    found[factor, key] += [partial(rna.walk, datablock, skip=TOO_MUCH.get(kind, set())), partial(rna.custom, datablock)]
+    found[factor, key] += [
+        partial(rna.walk, datablock, skip=coverage.TOO_MUCH.get(kind, set())),
+        partial(rna.custom, datablock),
+    ]
+    if kind in ("mesh", "curve", "metaball"):
+        found[factor, key].append(partial(compat.texture_space, datablock))
     if kind == "mesh":
         found[factor, key] += [partial(elements.topology, datablock), partial(elements.shape, datablock)]
         found["material", key].append(partial(elements.surface, datablock))
 
 
 def _image(image):
-    pairs = rna.walk(image, skip=set() if image.source == "GENERATED" else {name for name in rna.names(image) if "generated" in name})
+    generated = {name for name in rna.names(image) if name.startswith("generated")}
+    pairs = rna.walk(image, skip=set() if image.source == "GENERATED" else generated)
     for index, packed in enumerate(compat.packed_files(image)):
         pairs.append(("pixels[{}]".format(index), packed.data))
     return pairs

@@ -1,6 +1,6 @@
 """Owns the fingerprint: a digest of every datablock in every factor. What is read: `factors`.
 
-It is exact, and compared only between scenes of one lineage in one Blender version. Call it on a scene just opened from a file.
+It is exact, and compared only between scenes of one lineage in one Blender version, each just opened from a file.
 """
 
 import hashlib
@@ -8,15 +8,16 @@ import hashlib
 import bpy
 import msgpack
 
-from blender_server import elements, factors, rna
+from blender_server import coverage, elements, factors, rna
 
 
 def reply():
     bpy.context.view_layer.update()
-    found = {factor: {} for factor in factors.FACTORS}
+    found = {factor: {} for factor in coverage.FACTORS}
     for (factor, key), readers in factors.parts().items():
         found[factor][key] = digest(pair for reader in readers for pair in reader())
-    return {"factors": found, "topology": _topology(), "objects": {thing.name: thing.type for thing in bpy.data.objects}}
+    types = {thing.name: thing.type for thing in bpy.data.objects if thing.users}
+    return {"factors": found, "topology": _topology(), "objects": types}
 
 
 def digest(pairs):

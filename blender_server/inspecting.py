@@ -1,12 +1,15 @@
 """Owns inspect: what a model may know of the scene, in JSON-able values. Metres, degrees, fractions of the picture.
 
 scene: {
-  "objects": [{"name", "type", "parent", "location", "rotation_deg", "scale", "dimensions" (world box size), "world_box":
-     [[low], [high]] | null, "vertices", "faces" (with modifiers), "materials": [name | null], "hidden", "collections",
-     "screen_box": [left, top, right, bottom] | null (fractions of the target picture, origin top left, may reach outside;
-     null: behind the camera or without extent), "in_frame": fraction of the box's area that lies in the picture}],
-  "camera": {"name", "type", "location", "rotation_deg", "lens_mm", "sensor_mm", "sensor_fit", "fov_deg" (horizontal,
-     vertical of the target picture), "ortho_scale", "shift", "clip", "matrix_world": 4 rows, "look_direction", "aspect"} | null,
+  "objects": [{"name", "type", "parent", "location", "rotation_deg", "scale" (all three in the world), "dimensions"
+     (of the world box), "world_box": [[low], [high]] | null, "vertices", "faces" (with modifiers),
+     "materials": [name | null], "hidden", "collections",
+     "screen_box": [left, top, right, bottom] | null (fractions of the target picture, origin top left; may reach
+     outside, at most 10 widths; null: behind the camera or without extent),
+     "in_frame": fraction of the screen box's area that lies in the picture}],
+  "camera": {"name", "type", "location", "rotation_deg", "lens_mm", "sensor_mm": [width, height], "sensor_fit",
+     "fov_deg": [horizontal, vertical] of the target picture, "ortho_scale", "shift": [x, y], "clip": [start, end],
+     "matrix_world": 4 rows, "look_direction", "aspect": width / height} | null,
   "lights": [{"name", "type", "energy", "color", "location", "rotation_deg", "direction", "size", "hidden"}],
   "world": {"name", "color", "strength", "nodes": [bl_idname]} | null,
   "view": {"view_transform", "look", "exposure", "gamma"}, "materials": [name], "images": [name]
@@ -203,13 +206,13 @@ def _values(struct):
 # ── a material ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _material(material):
     tree = material.node_tree
-    plain = [pair for pair in rna.walk(material, skip={"node_tree", "cycles"}) if isinstance(pair[1], (bool, int, float, str, list))]
+    settings = rna.walk(material, skip={"node_tree", "cycles", "grease_pencil"})
     return {
         "name": material.name,
         "users": sorted(thing.name for thing in bpy.data.objects if material.name in thing.material_slots),
         "nodes": [_node(node) for node in tree.nodes] if tree else [],
         "links": [_link(link) for link in tree.links] if tree else [],
-        "settings": {path: _plain(value) for path, value in plain},
+        "settings": {path: _plain(value) for path, value in settings if value is not None},
     }
 
 

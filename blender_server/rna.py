@@ -1,7 +1,7 @@
 """Owns the reading of anything Blender describes by itself: a struct becomes (path, value) pairs, in a stable order.
 
-Values are None, bool, int, float, str, bytes, lists of those, or arrays. Left out is what is no scene: selection, what the
-interface shows, flags and figures that Blender derives. What belongs to which factor: `factors`. Mesh elements: `elements`.
+Values are None, bool, int, float, str, bytes, lists of those, or arrays. Left out is what is no scene: selection, what
+the interface shows, flags and figures that Blender derives. What belongs to which factor: `factors`.
 """
 
 from collections import namedtuple
@@ -35,6 +35,8 @@ SKIPPED_OF = {
         "use_mirror_vertex_groups", "use_paint_bone_selection", "use_paint_mask", "use_paint_mask_vertex",
     },
     "Bone": {"children"},
+    "Curve": {"texspace_location", "texspace_size"},
+    "MetaBall": {"texspace_location", "texspace_size"},
     "Key": {"eval_time"},
     "ID": {"name"},
     "NodeTree": {"links", "color_tag", "default_group_node_width", "description"},
@@ -105,8 +107,6 @@ def _make_plan(rna):
         steps.append(Step("links", _read_links))
     if "NodesModifier" in lineage:
         steps.append(Step("inputs", _read_custom))
-    if "Attributes" in lineage:
-        return []
     return steps
 
 

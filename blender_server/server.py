@@ -1,7 +1,7 @@
 """Owns the loop: one request at a time on the main thread, each handled at most once, and an echo that proves life.
 
-What a method does: the handlers. How a message looks: `protocol.wire`. Deadlines are enforced by the other side; here they
-only leave a trace in faults.log of what was running shortly before.
+What a method does: the handlers. How a message looks: `protocol.wire`. Deadlines are enforced by the other side; here
+they only leave a trace in faults.log of what was running shortly before.
 """
 
 import faulthandler

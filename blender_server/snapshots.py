@@ -1,4 +1,7 @@
-"""Owns snapshot and restore: the scene as a file in the worker's folder. Where accepted ones live: the sandbox's store."""
+"""Owns snapshot and restore: the scene as a file in the worker's folder.
+
+Where accepted ones live, and what is copied there: the sandbox's store.
+"""
 
 import os
 
