@@ -1,0 +1,135 @@
+"""Owns the solids of the geometry stage: for each part an outline, a front and a back sheet over a grid of the picture.
+
+All parts of a connected silhouette share one swelling, so that they fit together in depth; each swells a little of its own, and
+what lies upon another part is a shallow solid sunk into it. The box turns grids into meshes (box/relief.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from agent.models.offline.colors import Floats, Mask
+from agent.models.offline.inflation import inflated
+from agent.models.offline.reading import Part, Reading
+
+OWN_SWELLING = 0.35
+"""Of a part's own inflation, added to the silhouette's."""
+UNDERLAP_PX = 2.0
+"""How far a part reaches under smaller neighbours, so that no gap is seen between them."""
+LEAST_HALF_PX = 1.0
+COARSEST_PX, FINEST_PX = 6.0, 1.5
+PADDING_PX = 8
+MOST_CORNERS = 24_000
+"""Of all grids of a scene together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Relief:
+    """Grid corners in rows; see `relief` in box/relief.py."""
+
+    name: str
+    corner: tuple[float, float]
+    step: float
+    inside: Floats
+    front: Floats
+    """Pixels before the plane."""
+    back: Floats | None
+
+
+class Swelling:
+    """Depths of all parts of a reading, in pixels before their planes."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.whole = np.zeros(reading.silhouettes.shape)
+        for number in reading.planes:
+            own = reading.silhouettes == number
+            self.whole[own] = inflated(own)[own]
+        self._fronts: dict[int, Floats] = {}
+        self._rank = {id(part): rank for rank, part in enumerate(reading.parts)}
+
+    def front(self, index: int) -> Floats:
+        """Of a part's front sheet, over the whole picture."""
+        if index not in self._fronts:
+            part = self.reading.parts[index]
+            below = self.whole if part.upon is None else self.front(part.upon)
+            body = self.body(index)
+            own = OWN_SWELLING * inflated(body)
+            bias = 0.25 * min(self._rank[id(part)], 8)
+            self._fronts[index] = np.asarray(np.maximum(_spread(below, body) + own + bias, LEAST_HALF_PX))
+        return self._fronts[index]
+
+    def back(self, index: int) -> Floats | None:
+        """None: as far behind the plane as the silhouette swells before it."""
+        part = self.reading.parts[index]
+        if part.upon is None:
+            return np.asarray(np.maximum(_spread(self.whole, self.body(index)), LEAST_HALF_PX))
+        depth = np.maximum(0.6 * inflated(part.body), 3.0)
+        return np.asarray(-(self.front(part.upon) - depth))
+
+    def body(self, index: int) -> Mask:
+        """With what it reaches under smaller neighbours."""
+        part, labels = self.reading.parts[index], self.reading.labels
+        smaller = (labels > index + 1) & (self.reading.silhouettes == part.silhouette)
+        near = ndimage.distance_transform_edt(~part.body) <= UNDERLAP_PX
+        return np.asarray(part.body | (near & smaller))
+
+
+def _spread(values: Floats, mask: Mask) -> Floats:
+    """Values of the mask, carried on to the pixels around it."""
+    known = mask & (values > 0)
+    if not known.any():
+        return values
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.asarray(values[tuple(nearest)])
+
+
+def reliefs(reading: Reading, fineness: float = 1.0) -> list[Relief]:
+    """Of every part; `fineness` above 1 makes the grids finer."""
+    swelling = Swelling(reading)
+    steps = [_step(part) / fineness for part in reading.parts]
+    corners = sum(np.count_nonzero(p.body) / s**2 for p, s in zip(reading.parts, steps, strict=True))
+    wider = max(1.0, float(np.sqrt(corners / MOST_CORNERS)))
+    return [_relief(swelling, index, step * wider) for index, step in enumerate(steps)]
+
+
+def _step(part: Part) -> float:
+    """Fine enough for the part's narrow places."""
+    reach = ndimage.distance_transform_edt(np.pad(part.body, 1))[1:-1, 1:-1]
+    return float(np.clip(0.8 * np.median(reach[part.body]), FINEST_PX, COARSEST_PX))
+
+
+def _relief(swelling: Swelling, index: int, step: float) -> Relief:
+    part, body = swelling.reading.parts[index], swelling.body(index)
+    left, top, right, bottom = _box(body)
+    pad = step * 0.75
+    columns = int(np.ceil((right - left + 2 * pad) / step)) + 1
+    rows = int(np.ceil((bottom - top + 2 * pad) / step)) + 1
+    corner = ((left + right - (columns - 1) * step) / 2, (top + bottom - (rows - 1) * step) / 2)
+    y, x = np.mgrid[0:rows, 0:columns] * step
+    y, x = y + corner[1], x + corner[0]
+    inside = _sampled(_signed_distance(body), x + PADDING_PX, y + PADDING_PX)
+    back = swelling.back(index)
+    front = _sampled(swelling.front(index), x, y)
+    return Relief(part.name, corner, step, inside / step, front, None if back is None else _sampled(back, x, y))
+
+
+def _box(mask: Mask) -> tuple[int, int, int, int]:
+    ys, xs = np.nonzero(mask)
+    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
+
+
+def _signed_distance(mask: Mask) -> Floats:
+    """To the outline, positive inside; over the picture with `PADDING_PX` of nothing around it."""
+    padded = np.pad(mask, PADDING_PX)
+    distance = ndimage.distance_transform_edt(padded) - ndimage.distance_transform_edt(~padded)
+    distance = np.where(distance > 0, distance - 0.5, distance + 0.5)
+    return np.asarray(distance)
+
+
+def _sampled(values: Floats, x: Floats, y: Floats) -> Floats:
+    """Between pixel centres, linearly."""
+    return np.asarray(ndimage.map_coordinates(values, [y - 0.5, x - 0.5], order=1, mode="nearest"))

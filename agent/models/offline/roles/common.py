@@ -1,0 +1,66 @@
+"""What the roles share: the reading that fits a task, and how an edit is kept or taken back by its measures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Any
+
+from agent.models.offline.dialogue import Call, Result, Task
+from agent.models.offline.reading import Reading, read_picture
+
+PARTS = (24, 14, 34, 18)
+"""Most regions that the rollouts divide a picture into."""
+QUICK_PARTS = 20
+_SAID = re.compile(r"at most (\d+) parts")
+
+Step = Generator[Call, Result, Result]
+
+
+def most_parts(task: Task) -> int:
+    """As the scene graph says; before there is one, as the rollout and the seed say."""
+    graph = task.facts.get("scene_graph")
+    said = _SAID.search(str(graph.get("environment", ""))) if isinstance(graph, dict) else None
+    if said:
+        return max(1, min(200, int(said.group(1))))
+    if task.preset == "quick":
+        return QUICK_PARTS
+    rollout = max(0, int(task.facts.get("rollout") or 0))
+    seed = int(task.facts.get("seed") or 0)
+    return PARTS[(rollout + seed) % len(PARTS)] + 2 * ((rollout // len(PARTS)) % 3)
+
+
+def reading_of(task: Task) -> Reading:
+    return read_picture(task.reference, task.cutout, most_parts(task))
+
+
+def run_code(purpose: str, code: str) -> Step:
+    result = yield Call("run_code", {"purpose": purpose, "code": code})
+    return result
+
+
+def finish(summary: str) -> Step:
+    result = yield Call("finish", {"summary": summary})
+    return result
+
+
+def score(measures: dict[str, Any]) -> float:
+    """One figure for a picture: PSNR in dB, a hundredth of SSIM or of IoU counting like a tenth of a dB."""
+    iou = measures.get("iou")
+    return float(measures.get("psnr_db") or 0) + 10 * float(measures.get("ssim") or 0) + 10 * float(iou or 0)
+
+
+def keep_if_better(before: float, result: Result, margin: float = 0.0) -> Generator[Call, Result, float]:
+    """Take an edit back unless it measures better than `before`; the score that now stands."""
+    if not result.committed:
+        return before
+    after = score(result.measures)
+    if after > before + margin:
+        return after
+    yield Call("revert", {"to": "previous"})
+    return before
+
+
+def start_score() -> Generator[Call, Result, float]:
+    result = yield Call("measure", {})
+    return score(result.measures)
