@@ -13,22 +13,26 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from agent.equivalence import Comparison, Dump, compare
 from agent.errors import UsageError
+from agent.mesh_data import mesh_edit
+from agent.mesh_order import Arrays
 from agent.program import program_text
-from protocol.models import FingerprintReply, Value
+from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore
 from sandbox.transaction import FACTORS
+from sandbox.worker import Worker
 
 log = logging.getLogger(__name__)
 
-NAMED_AT_MOST = 50
+Outcome = Literal["identical", "equivalent", "different"]
 
 
 class Proof(Value):
     """How the scene that a program builds compares with the one that was delivered."""
 
-    outcome: Literal["identical", "equivalent", "different"]
+    outcome: Outcome
     largest_deviation: float
     """Of any number, where the outcome is `equivalent`; 0 where it is `identical`."""
     names: tuple[str, ...]
@@ -49,9 +53,16 @@ def prove(
 ) -> Proved:
     """Rebuild a snapshot from its ancestry's edits; the program returned is the one that the proof holds for."""
     edits = [one.edit for one in store.ancestry(head.id) if one.edit is not None]
+    trial = Trial(pool, store.verify(head.id), store.fingerprint(head.id), timeout_s)
     program = program_text(edits, title=title, blender=pool.blender.version)
-    began = time.monotonic()
-    proof = _compared(pool, store.fingerprint(head.id), program, timeout_s, began)
+    proof = trial.run(program)
+    if proof.outcome == "different" and (meshes := trial.meshes_to_write(proof)):
+        log.info("written as data: %s", ", ".join(meshes))
+        index = edits[-1].index + 1
+        with_data = program_text([*edits, mesh_edit(meshes, index)], title=title, blender=pool.blender.version)
+        again = trial.run(with_data)
+        if again.outcome != "different" or len(again.names) < len(proof.names):
+            proof, program = again, with_data
     log.info("rebuild of %s: %s in %.1f s", head.id[:12], proof.outcome, proof.duration_s)
     return Proved(proof=proof, program=program)
 
@@ -62,40 +73,72 @@ def verify(pool: Pool, scene: Path, program: str, timeout_s: float = 900.0) -> P
     if made_with and made_with[1] != pool.blender.version:
         message = f"The scene was made with Blender {made_with[1]}, this one is {pool.blender.version}."
         raise UsageError(message, "Give the one that made it: --blender /path/to/it.")
-    began = time.monotonic()
     with pool.judge() as judge:
         judge.open(scene)
         delivered = judge.fingerprint()
-    return _compared(pool, delivered, program, timeout_s, began)
+    return Trial(pool, scene, delivered, timeout_s).run(program)
 
 
-def _compared(pool: Pool, delivered: FingerprintReply, program: str, timeout_s: float, began: float) -> Proof:
-    rebuilt = _rebuild(pool, program, timeout_s)
-    names = ("program:" + rebuilt,) if isinstance(rebuilt, str) else _differing(delivered, rebuilt)
-    return Proof(
-        outcome="different" if names else "identical",
-        largest_deviation=0.0,
-        names=names[:NAMED_AT_MOST],
-        blender=pool.blender.version,
-        duration_s=round(time.monotonic() - began, 3),
-    )
+class Trial:
+    """One delivered scene, to be compared with what programs build."""
+
+    def __init__(self, pool: Pool, scene: Path, fingerprint: FingerprintReply, timeout_s: float) -> None:
+        self._pool, self._scene, self._fingerprint, self._timeout_s = pool, scene, fingerprint, timeout_s
+        self._began = time.monotonic()
+        self._delivered: Dump | None = None
+
+    def run(self, program: str) -> Proof:
+        edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=_boxed(program), seed=0)
+        with self._pool.session() as session:
+            outcome = session.edit(edit, frozenset(FACTORS), timeout_s=self._timeout_s)
+        if outcome.snapshot is None:
+            return self._proof("different", ("program: " + outcome.message.strip()[-1000:],))
+        names = _differing(self._fingerprint, self._pool.store.fingerprint(outcome.snapshot.id))
+        if not names:
+            return self._proof("identical", ())
+        comparison = self._compared(self._pool.store.verify(outcome.snapshot.id))
+        if comparison.different:
+            return self._proof("different", comparison.different)
+        return self._proof("equivalent", names, comparison.deviation)
+
+    def meshes_to_write(self, proof: Proof) -> dict[str, Arrays]:
+        """By name, as delivered; those among what differs that nothing but writing them down can bring back."""
+        if self._delivered is None:
+            return {}
+        found = {key: self._delivered.meshes.get(key, {}) for key in proof.names if key.startswith("mesh:")}
+        return {key.removeprefix("mesh:"): arrays for key, arrays in found.items() if arrays}
+
+    def _compared(self, rebuilt: Path) -> Comparison:
+        """By a process that ran no generated code."""
+        worker = self._pool.boot()
+        try:
+            self._delivered = self._delivered or _dump(worker, self._scene)
+            return compare(self._delivered, _dump(worker, rebuilt))
+        finally:
+            self._pool.retire(worker)
+
+    def _proof(self, outcome: Outcome, names: tuple[str, ...], deviation: float = 0.0) -> Proof:
+        return Proof(
+            outcome=outcome,
+            largest_deviation=deviation,
+            names=names,
+            blender=self._pool.blender.version,
+            duration_s=round(time.monotonic() - self._began, 3),
+        )
 
 
-def _rebuild(pool: Pool, program: str, timeout_s: float) -> FingerprintReply | str:
-    """What the program builds, or why it builds nothing."""
-    edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=_boxed(program), seed=0)
-    with pool.session() as session:
-        outcome = session.edit(edit, frozenset(FACTORS), timeout_s=timeout_s)
-    if outcome.snapshot is None:
-        return outcome.message[-500:]
-    return pool.store.fingerprint(outcome.snapshot.id)
+def _dump(worker: Worker, scene: Path) -> Dump:
+    worker.restore(scene)
+    reply, payloads = worker.call(DumpRequest())
+    assert isinstance(reply, DumpReply)
+    return Dump.of(reply, payloads)
 
 
 def _boxed(program: str) -> str:
     """Code that runs the program in a Blender that already runs, without its command line."""
     return (
         "import os\n"
-        f"names = {{'__name__': 'scene', '__file__': 'scene.py'}}\n"
+        "names = {'__name__': 'scene', '__file__': 'scene.py'}\n"
         f"exec(compile({program!r}, 'scene.py', 'exec'), names)\n"
         "names['build'](os.getcwd())\n"
     )
