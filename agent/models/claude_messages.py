@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +43,10 @@ def request_body(request: ModelRequest, model: str, cache_time: CacheTime) -> di
     dropped = dropped_pictures(request.messages)
     thoughts_of = None if dropped else model
     counter = iter(range(10**9))
-    messages = [_message(message, thoughts_of, dropped, counter) for message in request.messages]
+    messages = [
+        {"role": role, "content": _content(turn, thoughts_of, dropped, counter)}
+        for role, turn in itertools.groupby(request.messages, key=lambda message: message.role)
+    ]
     system: Block = {"type": "text", "text": request.system}
     for block in _marked_blocks(system, messages):
         block["cache_control"] = {"type": "ephemeral"} | ({} if cache_time == "5m" else {"ttl": cache_time})
@@ -51,16 +55,18 @@ def request_body(request: ModelRequest, model: str, cache_time: CacheTime) -> di
 
 
 def _marked_blocks(system: Block, messages: list[Block]) -> Iterator[Block]:
-    """At most four. The last but one user message is where the request before this one had its last mark."""
+    """At most four. The last but one user turn is where the request before this one had its last mark."""
     spoken = [message for message in messages if message["role"] == "user"]
     chosen = {id(message): message for message in (*spoken[:1], *spoken[-2:])}
     yield system
     yield from (message["content"][-1] for message in chosen.values())
 
 
-def _message(message: Message, thoughts_of: str | None, dropped: frozenset[int], counter: Iterator[int]) -> Block:
+def _content(
+    turn: Iterable[Message], thoughts_of: str | None, dropped: frozenset[int], counter: Iterator[int]
+) -> list[Block]:
     blocks: list[Block] = []
-    for block in message.content:
+    for block in (block for message in turn for block in message.content):
         if isinstance(block, ToolResult):
             content = _plain(block.content, dropped, counter)
             blocks.append({"type": "tool_result", "tool_use_id": block.call_id, "content": content})
@@ -72,7 +78,7 @@ def _message(message: Message, thoughts_of: str | None, dropped: frozenset[int],
         else:
             blocks += _plain([block], dropped, counter, or_nothing=False)
     blocks.sort(key=lambda block: block["type"] != "tool_result")  # the service wants results before anything else
-    return {"role": message.role, "content": blocks or [{"type": "text", "text": NOTHING}]}
+    return blocks or [{"type": "text", "text": NOTHING}]
 
 
 def _plain(

@@ -126,7 +126,7 @@ def test_a_tools_answer_and_its_picture_stay_together():
 
 def test_results_come_before_anything_else_and_failures_are_said():
     message = Message(role="user", content=(Text(text="And now?"), ToolResult(call_id="x", content=(), is_error=True)))
-    first, second = request_body(request([opening(), message]), "m", "5m")["messages"][1]["content"]
+    first, second = request_body(request([opening(), turn(0)[0], message]), "m", "5m")["messages"][2]["content"]
     assert first == {
         "type": "tool_result",
         "tool_use_id": "x",
@@ -134,6 +134,14 @@ def test_results_come_before_anything_else_and_failures_are_said():
         "content": [{"type": "text", "text": NOTHING}],
     }
     assert second["text"] == "And now?"
+
+
+def test_what_is_said_in_one_breath_is_one_message():
+    """So that the last but one is always where the request before had its last mark."""
+    messages = [*conversation(1), Message(role="user", content=(Text(text="Round 2."),))]
+    sent = request_body(request(messages), "m", "5m")["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+    assert [block["type"] for block in sent[2]["content"]] == ["tool_result", "text"]
 
 
 def test_nothing_empty_is_sent():
