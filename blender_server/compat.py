@@ -152,7 +152,7 @@ def compositor(scene):
 
 def packed_files(image):
     """One, or one for each tile."""
-    found = list(image.packed_files) or [image.packed_file]
+    found = [tile.packed_file for tile in image.packed_files] or [image.packed_file]
     return [packed for packed in found if packed is not None]
 
 

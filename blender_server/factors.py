@@ -156,7 +156,7 @@ def _add_data(found):
     users = bpy.data.user_map()
     for prop in bpy.data.bl_rna.properties:
         name = prop.identifier
-        if prop.type != "coverage.COLLECTION" or name in coverage.ELSEWHERE or name in coverage.NO_DATA:
+        if prop.type != "COLLECTION" or name in coverage.ELSEWHERE or name in coverage.NO_DATA:
             continue
         for datablock in getattr(bpy.data, name):
             if datablock.users or name == "texts":
