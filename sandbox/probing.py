@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,14 +95,19 @@ def _ask(path: Path, wheel: bool, timeout_s: float) -> Facts:
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _OUTPUT_BYTES))
         said = output.read().decode(errors="replace")
+    try:
+        return Facts.model_validate(_answers(said))
+    except ValidationError:
+        raise _why_no_answer(path, said, exit_code, timeout_s) from None
+
+
+def _answers(said: str) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for line in said.splitlines():
         if line.startswith(_MARK):
-            answers.update(json.loads(line[len(_MARK) :]))
-    try:
-        return Facts.model_validate(answers)
-    except ValidationError:
-        raise _why_no_answer(path, said, exit_code, timeout_s) from None
+            with suppress(ValueError):
+                answers.update(json.loads(line[len(_MARK) :]))
+    return answers
 
 
 def _run(command: list[str], home: str, output: IO[bytes], timeout_s: float) -> int | None:
