@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sandbox.transaction import FACTORS
-
 from agent import prompting
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
@@ -28,6 +26,7 @@ from agent.tools.base import tell
 from agent.tools.workbench import Workbench
 from protocol.models import Value
 from sandbox.snapshots import Edit, Snapshot
+from sandbox.transaction import FACTORS
 
 
 class StageResult(Value):
@@ -40,13 +39,6 @@ class StageResult(Value):
     """None where stages are not proved, only the whole run."""
 
 
-class Delivered(Value):
-    """The final render and the proof: remembered, so that delivery can be repeated."""
-
-    png: bytes
-    proved: Proved
-
-
 class Result(Value):
     """The content of result.json."""
 
@@ -54,6 +46,8 @@ class Result(Value):
     """Every stage approved; some not; a budget ended the run before all stages."""
     scene: str
     program: str
+    snapshot: str
+    """Id of the delivered scene in snapshots/."""
     measures: Measures
     above_flat_db: float
     proof: Proof
@@ -129,14 +123,12 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     """Write everything that the run hands over; result.json last, for it marks a finished run."""
     run = bench.run
     run.console.step("delivering · final render and rebuild proof", 95)
-    done = run.journal.step(
-        f"deliver/{bench.head.id}", Delivered, lambda: Delivered(png=final_render(bench), proved=_prove(bench))
-    )
-    metrics = metrics_of(run.reference, done.png, [(one.stage, one.png) for one in stages])
+    png, proved = final_render(bench), _prove(bench)
+    metrics = metrics_of(run.reference, png, [(one.stage, one.png) for one in stages])
     folder = run.folder
-    write_atomically(folder.render, done.png)
-    write_atomically(folder.comparison, comparison_png(run.reference, done.png))
-    write_atomically(folder.program, done.proved.program)
+    write_atomically(folder.render, png)
+    write_atomically(folder.comparison, comparison_png(run.reference, png))
+    write_atomically(folder.program, proved.program)
     _copy_scene(run, bench.head, folder.scene)
     write_json(folder.scene_graph, tell(bench.graph))
     write_json(folder.metrics, tell(metrics))
@@ -145,9 +137,10 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         status=status,
         scene=folder.scene.name,
         program=folder.program.name,
+        snapshot=bench.head.id,
         measures=metrics.final,
         above_flat_db=metrics.above_flat_db,
-        proof=done.proved.proof,
+        proof=proved.proof,
         stages=tuple(one.stage for one in stages),
         stopped_by=stopped,
         model=run.model.name,
@@ -162,15 +155,29 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     return result
 
 
+class Render(Value):
+    png: bytes
+
+
 def final_render(bench: Workbench) -> bytes:
-    config = bench.run.config
-    return bench.render(long_side_px=config.target_px, samples=config.final_samples)
+    """The head as it is delivered; once for each scene, however many stages leave it as it is."""
+
+    def render() -> Render:
+        config = bench.run.config
+        return Render(png=bench.render(long_side_px=config.target_px, samples=config.final_samples))
+
+    return bench.run.journal.step(f"render/{bench.head.id}", Render, render).png
 
 
 def _prove(bench: Workbench) -> Proved:
+    """The rebuild proof of the head; once for each scene."""
     run = bench.run
-    with run.console.waiting("rebuilding the scene from its program"):
-        return prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+
+    def rebuild() -> Proved:
+        with run.console.waiting("rebuilding the scene from its program"):
+            return prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+
+    return run.journal.step(f"proof/{bench.head.id}", Proved, rebuild)
 
 
 def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Checklist) -> None:

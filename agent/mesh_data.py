@@ -57,7 +57,7 @@ def _rows(array: bytes, code: str, columns: int) -> Iterator[str]:
 
 
 def _quoted(separator: str, items: Iterable[str]) -> str:
-    """A triple-quoted text of lines that fit a page."""
+    """A text of lines that fit a page; the program as a whole is free to use the other quotes."""
     lines, line = [], ""
     for item in items:
         if line and len(line) + len(separator) + len(item) > LINE:
@@ -65,7 +65,7 @@ def _quoted(separator: str, items: Iterable[str]) -> str:
             line = item
         else:
             line = line + separator + item if line else item
-    return "'''\n" + "\n".join([*lines, line]) + "\n'''"
+    return '"""\n' + "\n".join([*lines, line]) + '\n"""'
 
 
 _HEAD = '''\
@@ -96,7 +96,12 @@ FLAGS = {"use_smooth": ("polygons", "?"), "use_edge_sharp": ("edges", "?"), "cre
 def put(mesh, data):
     attributes = {one.name: (one.data_type, one.domain) for one in mesh.attributes}
     rendered = [layer.name for layer in mesh.uv_layers if layer.active_render]
+    owners = [thing for thing in bpy.data.objects if thing.data == mesh]
+    groups = [(thing, [group.name for group in thing.vertex_groups]) for thing in owners]
     mesh.clear_geometry()
+    for thing, names in groups:
+        for name in names[len(thing.vertex_groups):]:
+            thing.vertex_groups.new(name=name)
     put_elements(mesh, data)
     if any(data.get("material_index", ())):
         mesh.polygons.foreach_set("material_index", data["material_index"])
@@ -111,7 +116,7 @@ def put(mesh, data):
         elif kind == "attribute":
             put_attribute(mesh, name, attributes.get(name), values)
     mesh.update()
-    put_weights(mesh, data.get("weights", ()))
+    put_weights(owners, data.get("weights", ()))
 
 
 def put_elements(mesh, data):
@@ -163,12 +168,11 @@ def put_attribute(mesh, name, kind, values):
 
 def typed(code, values):
     if code == "?":
-        return memoryview(bytearray(map(int, values))).cast("?")
+        return [bool(value) for value in values]
     return values if code == "f" else array(code, map(int, values))
 
 
-def put_weights(mesh, weights):
-    owners = [thing for thing in bpy.data.objects if thing.data == mesh]
+def put_weights(owners, weights):
     for i in range(0, len(weights) if owners else 0, 3):
         owners[0].vertex_groups[int(weights[i + 1])].add([int(weights[i])], weights[i + 2], "REPLACE")
 

@@ -60,7 +60,7 @@ def prove(
         log.info("written as data: %s", ", ".join(meshes))
         index = edits[-1].index + 1
         with_data = program_text([*edits, mesh_edit(meshes, index)], title=title, blender=pool.blender.version)
-        again = trial.run(with_data)
+        again = trial.run(with_data); print("AGAIN", again); open("/tmp/withdata.py","w").write(with_data)
         if again.outcome != "different" or len(again.names) < len(proof.names):
             proof, program = again, with_data
     log.info("rebuild of %s: %s in %.1f s", head.id[:12], proof.outcome, proof.duration_s)

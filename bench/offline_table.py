@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/offline_table.py --out DIR PICTURE … > table.md
 
-DIR keeps every run folder and, beside its render, `turned.png`: the scene from a camera turned by 60°. A picture whose run
-folder is already there is not run again. Seconds and MiB are of the machine that it runs on; all else repeats exactly.
+DIR keeps every run folder and, beside its render, `turned.png`: the scene from a camera turned by 60°. A picture whose
+run folder is already there is not run again. Seconds and MiB are of the machine that it runs on; all else repeats exactly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore
 
 HEAD = (
-    "| picture | kind | flat dB | scaffold dB | final dB | scaffold SSIM | final SSIM | IoU | turned | rebuild | s | MiB |\n"
+    "| picture | kind | flat dB | scaffold dB | final dB | scaffold SSIM | final SSIM | IoU | turned | rebuild "
+    "| s | MiB |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
@@ -97,10 +98,9 @@ def _tree_bytes(pid: int) -> int:
 def _turned(folder: Path) -> float:
     """Render the scene turned by 60°; the area of its silhouette there as a part of that in the target view."""
     store = SnapshotStore(folder / "snapshots")
-    entries = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    delivered = next(e["key"] for e in entries if e["event"] == "step" and e["key"].startswith("deliver/"))
+    delivered = json.loads((folder / "result.json").read_text())["snapshot"]
     with Pool(find_blender("wheel"), Limits(), store, folder / "logs", standby=False) as pool:
-        with pool.session(store.get(delivered.removeprefix("deliver/"))) as session:
+        with pool.session(store.get(delivered)) as session:
             areas = []
             for turn, name in ((0.0, "front.png"), (60.0, "turned.png")):
                 request = RenderRequest(

@@ -65,7 +65,8 @@ def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate:
     if not checklist.approved:
         seen = [one for one in attempts if one.measures is not None]
         bench.move_to(_best(bench, number, seen, rollout).snapshot_id if seen else bench.head.id)
-    return Ending(snapshot_id=bench.head.id, approved=checklist.approved, checklist=checklist, rounds=number)
+    approved = checklist.approved or not stage.verified
+    return Ending(snapshot_id=bench.head.id, approved=approved, checklist=checklist, rounds=number)
 
 
 def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
@@ -78,8 +79,7 @@ def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
             return Attempt(snapshot_id=bench.head.id)
         return Attempt(snapshot_id=bench.head.id, png=png, measures=measure(bench.run.reference, png))
 
-    key = f"attempt/{rollout}/{bench.stage.name}/{number}/{bench.head.id}"
-    one = bench.run.journal.step(key, Attempt, look)
+    one = bench.run.journal.step(f"attempt/{bench.head.id}", Attempt, look)
     if number and one.png:
         folder = bench.run.folder.round(bench.stage.name, number, rollout)
         write_atomically(folder / "render.png", one.png)
