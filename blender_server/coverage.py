@@ -33,6 +33,7 @@ NO_HOST = {
     "sequence_editor",
 }  # fmt: skip
 """Of a scene: in other factors, or for the eyes of an editing user only."""
+LAYER_FLAGS = ("exclude", "holdout", "indirect_only", "hide_viewport")
 COLLECTION = {"hide_viewport", "hide_render", "instance_offset"}
 DATA = {
     # collection of bpy.data → factor of what is in it

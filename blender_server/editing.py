@@ -77,7 +77,8 @@ def settle():
 
 
 def _leave_edit_modes():
-    for thing in bpy.context.view_layer.objects:
+    bpy.context.view_layer.update()  # or its list holds holes where objects were removed
+    for thing in list(bpy.context.view_layer.objects):
         if thing.mode != "OBJECT":
             bpy.context.view_layer.objects.active = thing
             bpy.ops.object.mode_set(mode="OBJECT")

@@ -30,7 +30,7 @@ class Tail(io.TextIOBase):
         return len(text)
 
     def text(self):
-        return self._text
+        return _sendable(self._text)
 
 
 def execute(source, seed=0, keep_slots=False):
@@ -53,7 +53,7 @@ def _script_error(error, stdout):
     message = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     if code:
         message += " (line {}: `{}`)".format(line, code[:200])
-    text = _traceback_text(error)
+    text = _sendable(_traceback_text(error))
     return Refusal(errors.SCRIPT_ERROR, message, traceback=text, line=line, stdout=stdout)
 
 
@@ -72,3 +72,7 @@ def _traceback_text(error):
         trace = trace.tb_next
     text = "".join(traceback.format_exception(type(error), error, trace))
     return text if len(text) <= TRACEBACK_KEPT else text[:2000] + "\n…\n" + text[-TRACEBACK_KEPT + 2000 :]
+
+
+def _sendable(text):
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -123,18 +123,16 @@ def _reference(scene, name):
 
 
 def _layers(scene):
-    pairs = []
-    for layer in scene.view_layers:
-        _add_layer_collection(layer.layer_collection, layer.name, pairs)
-    return pairs
+    return [(layer.name, _flagged(layer.layer_collection, "")) for layer in scene.view_layers]
 
 
-def _add_layer_collection(collection, path, pairs):
-    path = "{}/{}".format(path, collection.name)
-    for name in ("exclude", "holdout", "indirect_only", "hide_viewport"):
-        pairs.append(("{}.{}".format(path, name), getattr(collection, name)))
+def _flagged(collection, path):
+    """What a view layer leaves out or hides; a collection that it merely shows is no entry."""
+    path += "/" + collection.name
+    found = [path + "." + name for name in coverage.LAYER_FLAGS if getattr(collection, name)]
     for child in collection.children:
-        _add_layer_collection(child, path, pairs)
+        found += _flagged(child, path)
+    return found
 
 
 def _passes(scene):

@@ -109,7 +109,7 @@ class Server:
         except Refusal as refusal:
             return _refused(message, refusal.code, refusal.message, refusal.data)
         except wire.WireError as error:
-            return _refused(message, errors.UNSUPPORTED, "the answer is too large: {}".format(error))
+            return _refused(message, errors.UNSUPPORTED, "the answer cannot be sent: {}".format(error))
         except Exception as error:  # a defect: the place goes to the log, not to the caller
             traceback.print_exc()
             return _refused(message, errors.INTERNAL, "{}: {}".format(type(error).__name__, str(error)[:500]))
@@ -138,4 +138,9 @@ def _encode(request, **fields):
 
 
 def _refused(request, code, text, data=None):
-    return _encode(request, status=code, message=text[:8000], body=data or {})
+    return _encode(request, status=code, message=_sendable(text[:8000]), body=data or {})
+
+
+def _sendable(text):
+    """Without lone surrogates, which no UTF-8 can carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
