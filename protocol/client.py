@@ -62,6 +62,7 @@ class Client:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path, epoch: str, reply_bytes: int) -> None:
         self.dropped: Counter[str] = Counter()
         """Messages that answered nothing: "late", "foreign" (another epoch, an id never asked), "stranger"."""
+        self.folder = folder
         self._epoch, self._reply_bytes = epoch, reply_bytes
         self._peer, self._last_id = b"", 0
         self._watched: Watched | None = None

@@ -35,9 +35,10 @@ class Change(Value):
 def compare(before: FingerprintReply, after: FingerprintReply, scope: frozenset[str]) -> tuple[Change, ...]:
     """Everything that differs, each counted as the factor that it belongs to in this edit."""
     found = [change for factor in _factors(before, after) for change in _differences(factor, before, after)]
-    born = {change.key for change in found if change.factor == "structure" and change.how != "changed"}
+    parts = {change.key for change in found if change.factor == "structure" and change.how != "changed"}
     rebuilt = _rebuilt(before, after)
-    return tuple(_counted(change, born, rebuilt, scope) for change in found)
+    counted = [_counted(change, rebuilt, scope) for change in found if not _is_of_part(change, parts)]
+    return tuple({(change.factor, change.key): change for change in counted}.values())
 
 
 def outside(changes: tuple[Change, ...], scope: frozenset[str]) -> tuple[Change, ...]:
@@ -87,14 +88,19 @@ def _rebuilt(before: FingerprintReply, after: FingerprintReply) -> set[str]:
     return {key for key in keys if before.topology[key] != after.topology[key]}
 
 
-def _counted(change: Change, born: set[str], rebuilt: set[str], scope: frozenset[str]) -> Change:
-    """A part brings its own placement and surface; a new topology its own face assignment, UVs and colours."""
-    factor = change.factor
-    of_new_part = factor in ("transform", "geometry") and change.key in born
-    if of_new_part or (factor == "material" and change.how != "changed" and "structure" in scope):
-        factor = "structure"
-    elif factor == "material" and change.key in rebuilt:
+def _is_of_part(change: Change, parts: set[str]) -> bool:
+    """Placement, modifiers and slots of an object that came or went, which is itself among the changes."""
+    kind, _, name = change.key.partition(":")
+    return change.factor != "structure" and kind in ("object", "slots") and f"object:{name}" in parts
+
+
+def _counted(change: Change, rebuilt: set[str], scope: frozenset[str]) -> Change:
+    """The surface of a new topology counts as the topology, a material that comes with a new part as the part."""
+    factor, comes_or_goes = change.factor, change.how != "changed"
+    if factor == "material" and change.key.startswith("mesh:") and (comes_or_goes or change.key in rebuilt):
         factor = "geometry"
+    elif factor == "material" and comes_or_goes and "structure" in scope:
+        factor = "structure"
     return change.model_copy(update={"factor": factor})
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from protocol.errors import OutOfMemory, ProcessCrashed, ProcessExited, ProcessFault
 from sandbox.limits import GIB, MIB, Limits
 
-REPORT = "blender.crash.txt"
-REPORT_BYTES = 16 * 1024
+TRACES = "faults.log"
+"""What Python's faulthandler writes, of a crash or shortly before a deadline."""
+REPORT_BYTES = 8 * 1024
+_EDIT_LINE = re.compile(r'File "edit", line (\d+)')
 NEARLY = 0.85
 """Of the memory limit: who was killed from outside beyond it was killed for its memory."""
 
@@ -41,19 +43,33 @@ def too_much(sentence: str, limit: int) -> ProcessFault:
     return ProcessCrashed("", "ended because it " + sentence.format(f"{limit:,}"))
 
 
-def crash_report(folder: Path) -> str:
-    """The end of what Blender wrote about its own crash; empty where it did not, or where it is no plain file."""
+def reports(folder: Path) -> str:
+    """The ends of what Blender and its Python wrote about a crash or a hang; empty where they did not."""
     try:
-        descriptor = os.open(folder / REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".crash.txt"))
+    except OSError:  # the code inside took the folder away
+        return ""
+    texts = {name: _end_of(folder / name).strip() for name in [TRACES, *names[:4]]}
+    return "".join(f"\n--- {name}\n{text}" for name, text in texts.items() if text)
+
+
+def last_line(fault: ProcessFault) -> int:
+    """The line of the executed code that was running, as Python's faulthandler wrote it down; 0 where it did not."""
+    dump = {"deadline": "Timeout (", "crashed": "Fatal Python error"}.get(fault.kind)
+    _, marker, frames = fault.log_tail.rpartition(dump) if dump else ("", "", "")
+    found = _EDIT_LINE.search(frames) if marker else None
+    return int(found[1]) if found else 0
+
+
+def _end_of(path: Path) -> str:
+    """Of a plain file, which may have been put there by anyone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            file.seek(max(0, os.fstat(descriptor).st_size - REPORT_BYTES))
+            return (file.read(REPORT_BYTES) or b"").decode(errors="replace")
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            file.seek(-REPORT_BYTES, os.SEEK_END)
-        except OSError:
-            file.seek(0)
-        text = file.read(REPORT_BYTES).decode(errors="replace")
-    return f"\n--- {REPORT}\n{text}"
 
 
 def _signal_name(number: int) -> str:

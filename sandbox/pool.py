@@ -57,6 +57,7 @@ class Pool:
     def __enter__(self) -> Pool:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._scratch = Scratch()
+        self.folder = self._scratch.folder
         self._context: Context = zmq.Context()
         self._spawner = ThreadPoolExecutor(1, "blender-spawner")
         self._booting = ThreadPoolExecutor(2, "blender-boot")
@@ -70,10 +71,10 @@ class Pool:
     ) -> None:
         self._closing = True
         self._spawner.submit(int).result()  # what is being started right now is among the processes after this
-        for process in self._processes:
+        for process in list(self._processes):
             process.kill_root()
         self._booting.shutdown(cancel_futures=True)
-        for worker in set(self._workers):
+        for worker in list(self._workers):
             self._burying.submit(self._close, worker)
         self._burying.shutdown()
         self._spawner.shutdown()

@@ -71,7 +71,7 @@ class BlenderProcess:
         return type(found)(method, found.message, self.log_tail())
 
     def log_tail(self) -> str:
-        return self.output.tail() + evidence.crash_report(self.folder)
+        return self.output.tail() + evidence.reports(self.folder)
 
     def allow_output(self) -> None:
         """A call begins: it may print as much as one call may."""

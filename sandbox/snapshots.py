@@ -14,7 +14,6 @@ import re
 import stat
 import tempfile
 import threading
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -130,12 +129,16 @@ class Draft:
         handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
         self.path = Path(name)
         try:
-            with os.fdopen(descriptor, "rb", buffering=0) as source, os.fdopen(handle, "wb") as copy:
-                self.bytes, self.sha256, header = _copy(source, copy, limit_bytes)
+            with os.fdopen(handle, "wb") as copy:
+                self.bytes, self.sha256, header = _copy(descriptor, copy, limit_bytes)
             _check_version(header, blender)
-        except BaseException:
+        except BaseException as error:
             self.path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
             raise
+        finally:
+            os.close(descriptor)
 
     def __enter__(self) -> Draft:
         return self
@@ -160,11 +163,11 @@ class Draft:
         return snapshot
 
 
-def _copy(source: FileIO, target: BinaryIO, limit_bytes: int) -> tuple[int, str, bytes]:
-    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+def _copy(source: int, target: BinaryIO, limit_bytes: int) -> tuple[int, str, bytes]:
+    if not stat.S_ISREG(os.fstat(source).st_mode):
         raise SnapshotUnfit("what was saved is no plain file")
     digest, total, header = hashlib.sha256(), 0, b""
-    while chunk := source.read(CHUNK):
+    while chunk := os.read(source, CHUNK):
         header = header or chunk[:HEADER_BYTES]
         total += len(chunk)
         if total > limit_bytes:

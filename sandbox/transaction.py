@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, cast
 
 from protocol.client import Answer
-from protocol.errors import ProcessFault, RequestFailed, ScriptFailed, SetupFailed
+from protocol.errors import BlenderError, ProcessFault, RequestFailed, ScriptFailed, SetupFailed
 from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
+from sandbox import evidence
 from sandbox.comparison import FACTORS, Change, compare, outside, sentence
 from sandbox.snapshots import Draft, Edit, Snapshot, SnapshotUnfit
 from sandbox.worker import Worker
@@ -118,13 +119,17 @@ class SceneSession:
             return EditOutcome(
                 kind=error.kind, changes=error.changes, message=error.message, stdout=stdout, resets=resets
             )
-        except (SnapshotUnfit, RequestFailed) as error:
+        except RequestFailed as error:
             self._restore_head()
-            message = f"The edit ran, but its scene could not be accepted: {error}. {AS_BEFORE}"
-            return EditOutcome(kind="snapshot_failed", message=message, stdout=stdout, resets=resets)
+            return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
+        except SnapshotUnfit as error:
+            self._replace(f"{error}")
+            return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
         except ProcessFault as fault:
             self._replace(f"{fault}")
-            return EditOutcome(kind=cast(Kind, fault.kind), message=_fault_message(fault), stdout=stdout, resets=resets)
+            return EditOutcome(
+                kind=cast(Kind, fault.kind), message=_fault_message(fault, edit), stdout=stdout, resets=resets
+            )
         message = _commit_message(changes)
         return EditOutcome(
             kind="committed", snapshot=self.head, changes=changes, message=message, stdout=stdout, resets=resets
@@ -242,10 +247,16 @@ def _violation_message(edit: Edit, scope: frozenset[str], wrong: tuple[Change, .
     return f"The {edit.stage} stage may change {allowed} only; this edit also changed {_listed(wrong)}. {AS_BEFORE}"
 
 
-def _fault_message(fault: ProcessFault) -> str:
-    tail = fault.log_tail.strip()[-1500:]
-    said = f"\nThe last it printed:\n{tail}" if tail else ""
-    return f"Blender was lost while it ran this edit: {fault.message}. {AS_BEFORE}{said}"
+def _unfit_message(error: BlenderError) -> str:
+    return f"The code ran, but its scene could not be accepted: {error}. {AS_BEFORE}"
+
+
+def _fault_message(fault: ProcessFault, edit: Edit) -> str:
+    where = evidence.last_line(fault)
+    lines = edit.source.splitlines()
+    place = f" at line {where}: `{lines[where - 1].strip()}`" if 0 < where <= len(lines) else ""
+    said = "" if place else f"\nThe last it said:\n{fault.log_tail.strip()[-800:]}"
+    return f"Blender was lost while it ran this edit{place} ({fault.message}). {AS_BEFORE}{said}"
 
 
 def _listed(changes: tuple[Change, ...]) -> str:

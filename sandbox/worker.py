@@ -11,12 +11,13 @@ import zmq
 
 from protocol import wire
 from protocol.client import Answer, Client, Pending
-from protocol.errors import BlenderError, ProcessFault, SetupFailed
+from protocol.errors import BlenderError, ProcessFault, ProtocolViolated, SetupFailed
 from protocol.models import HelloReply, Request, RestoreRequest, SnapshotRequest
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.process import BlenderProcess
 from sandbox.scratch import remove
+from sandbox.snapshots import SnapshotUnfit
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Spawn = Callable[[Callable[[], BlenderProcess]], BlenderProcess]
@@ -90,15 +91,21 @@ class Worker:
         self.call(SnapshotRequest(file=name))
         try:
             return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder_fd)
+        except OSError as error:
+            raise SnapshotUnfit(f"what was saved cannot be read: {error.strerror}") from error
         finally:
             self._remove(name)
 
     def _put(self, file: Path) -> str:
         """Copy a file into the worker's folder under a name that nobody can have guessed."""
-        name = _new_name()
-        target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=self._folder_fd)
-        with open(file, "rb") as source, os.fdopen(target, "wb") as copy:
-            _copy(source.fileno(), copy.fileno())
+        name, flags = _new_name(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            target = os.open(name, flags, 0o600, dir_fd=self._folder_fd)
+            with open(file, "rb") as source, os.fdopen(target, "wb") as copy:
+                _copy(source.fileno(), copy.fileno())
+        except OSError as error:
+            self.process.kill_root()
+            raise ProtocolViolated("restore", f"its folder cannot be written to: {error.strerror}") from error
         return name
 
     def _remove(self, name: str) -> None:

@@ -1,0 +1,49 @@
+"""What tests of the box share: edits by number, the look for what was left behind, waiting for a condition."""
+
+import time
+
+import psutil
+
+from sandbox.snapshots import Edit
+from sandbox.transaction import FACTORS
+
+ALL = frozenset(FACTORS) - {"host"}
+
+
+class Editor:
+    """Numbers the edits of a session."""
+
+    def __init__(self, session):
+        self.session, self._index = session, 0
+
+    def __call__(self, source, scope=ALL, required=(), timeout_s=20, stage="geometry", keep_slots=False):
+        self._index += 1
+        fields = {"label": f"e{self._index}", "stage": stage, "round": 1, "seed": self._index, "keep_slots": keep_slots}
+        edit = Edit(index=self._index, source=source, **fields)
+        return self.session.edit(edit, frozenset(scope), frozenset(required), timeout_s)
+
+
+def processes_of(folder):
+    """All that was started in a pool's folder and still runs, wherever it has gone since."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            home = process.environ().get("HOME", "")
+            if home.startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def assert_nothing_left(folder):
+    assert not processes_of(folder)
+    assert not folder.exists()
+
+
+def eventually(condition, patience_s=5.0):
+    """Poll until it holds."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience_s} s: {condition}"
+        time.sleep(0.02)
