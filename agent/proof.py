@@ -18,6 +18,7 @@ from agent.errors import UsageError
 from agent.mesh_data import mesh_edit
 from agent.mesh_order import Arrays
 from agent.program import program_text
+from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore
@@ -25,6 +26,9 @@ from sandbox.transaction import FACTORS
 from sandbox.worker import Worker
 
 log = logging.getLogger(__name__)
+
+LONGEST_PROGRAM = 15 * 2**20
+"""What can be sent to a Blender in one request."""
 
 Outcome = Literal["identical", "equivalent", "different"]
 
@@ -60,7 +64,7 @@ def prove(
         log.info("written as data: %s", ", ".join(meshes))
         index = edits[-1].index + 1
         with_data = program_text([*edits, mesh_edit(meshes, index)], title=title, blender=pool.blender.version)
-        again = trial.run(with_data); print("AGAIN", again); open("/tmp/withdata.py","w").write(with_data)
+        again = trial.run(with_data)
         if again.outcome != "different" or len(again.names) < len(proof.names):
             proof, program = again, with_data
     log.info("rebuild of %s: %s in %.1f s", head.id[:12], proof.outcome, proof.duration_s)
@@ -88,7 +92,10 @@ class Trial:
         self._delivered: Dump | None = None
 
     def run(self, program: str) -> Proof:
-        edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=_boxed(program), seed=0)
+        source = _boxed(program)
+        if len(source.encode("utf-8", "surrogatepass")) > LONGEST_PROGRAM:
+            return self._proof("different", (f"program: longer than {LONGEST_PROGRAM:,} bytes",))
+        edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=source, seed=0)
         with self._pool.session() as session:
             outcome = session.edit(edit, frozenset(FACTORS), timeout_s=self._timeout_s)
         if outcome.snapshot is None:
@@ -96,7 +103,11 @@ class Trial:
         names = _differing(self._fingerprint, self._pool.store.fingerprint(outcome.snapshot.id))
         if not names:
             return self._proof("identical", ())
-        comparison = self._compared(self._pool.store.verify(outcome.snapshot.id))
+        try:
+            comparison = self._compared(self._pool.store.verify(outcome.snapshot.id))
+        except (RequestFailed, ProcessFault) as error:
+            log.warning("the scenes could not be compared: %s", error)
+            return self._proof("different", names)
         if comparison.different:
             return self._proof("different", comparison.different)
         return self._proof("equivalent", names, comparison.deviation)
