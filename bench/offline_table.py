@@ -3,7 +3,7 @@
     .venv/bin/python bench/offline_table.py --out DIR PICTURE … > table.md
 
 DIR keeps every run folder and, beside its render, `turned.png`: the scene from a camera turned by 60°. A picture whose
-run folder is already there is not run again. Seconds and MiB are of the machine that it runs on; all else repeats exactly.
+run folder is already there is not run again. Seconds and MiB are of the machine that it runs on; all else repeats.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.blender
 
 HERE = Path(__file__).resolve().parent
 SCRIPTED = HERE.parent / "fakes" / "run_scripted.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{SCRIPTED.parent}"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def picture(tmp_path_factory):
 def start(*arguments, asked, **environment):
     return subprocess.run(
         [sys.executable, str(SCRIPTED), *map(str, arguments)],
-        env={**os.environ, "ASKED": str(asked), **environment},
+        env={**ENVIRONMENT, "ASKED": str(asked), **environment},
         capture_output=True,
         text=True,
         timeout=110,
@@ -86,7 +87,7 @@ def test_every_object_of_the_graph_is_in_the_scene(finished):
 
 
 def test_a_finished_run_is_said_again_at_once_and_asks_nothing(finished, picture):
-    folder, ended = finished
+    folder, _ = finished
     asked = folder.parent / "again"
     again = start("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel", asked=asked)
     assert again.returncode == 0 and not asked.exists()
@@ -118,6 +119,8 @@ def test_verify_rebuilds_the_scene_and_finds_a_changed_program(finished, tmp_pat
         (folder / "scene.py").write_text(program)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing_twice(finished, picture, tmp_path):
     folder, asked = tmp_path / "killed", tmp_path / "asked"
     whole = finished[0]
@@ -126,7 +129,7 @@ def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing
     moments = 1
     while ended.returncode == -signal.SIGKILL:
         assert moments < 60, "the run makes no progress"
-        ended = start("resume", folder, "--blender", "wheel", asked=asked, KILL_AFTER=str(3 + moments % 5))
+        ended = start("resume", folder, "--blender", "wheel", asked=asked, KILL_AFTER=str(4 + 3 * moments % 7))
         moments += 1
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert moments > 5
@@ -139,7 +142,7 @@ def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing
 def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(blender, picture, tmp_path):
     folder = tmp_path / "stopped"
     command = [sys.executable, str(SCRIPTED), "run", str(picture), "--out", str(folder), "--preset", "quick"]
-    environment = {**os.environ, "ASKED": str(tmp_path / "a")}
+    environment = {**ENVIRONMENT, "ASKED": str(tmp_path / "a")}
     with subprocess.Popen([*command, "--blender", "wheel"], env=environment, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
             if b"geometry" in line:

@@ -1,13 +1,9 @@
-"""The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right after
-the n-th line that it adds to the journal. Every model call is noted in the file that ASKED names.
+"""The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right
+after the n-th line that it adds to the journal. Every model call is noted in the file that ASKED names.
 """
 
 import os
 import signal
-import sys
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
 from scripted_model import ScriptedModel
 
