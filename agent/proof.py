@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from agent.equivalence import Comparison, Dump, compare
-from agent.errors import UsageError
+from agent.errors import InputUnreadable, UsageError
 from agent.mesh_data import mesh_edit
 from agent.mesh_order import Arrays
 from agent.program import program_text
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
 from sandbox.pool import Pool
-from sandbox.snapshots import Edit, Snapshot, SnapshotStore
+from sandbox.snapshots import Edit, Snapshot, SnapshotStore, SnapshotUnfit
 from sandbox.transaction import FACTORS
 from sandbox.worker import Worker
 
@@ -77,9 +77,12 @@ def verify(pool: Pool, scene: Path, program: str, timeout_s: float = 900.0) -> P
     if made_with and made_with[1] != pool.blender.version:
         message = f"The scene was made with Blender {made_with[1]}, this one is {pool.blender.version}."
         raise UsageError(message, "Give the one that made it: --blender /path/to/it.")
-    with pool.judge() as judge:
-        judge.open(scene)
-        delivered = judge.fingerprint()
+    try:
+        with pool.judge() as judge:
+            judge.open(scene)
+            delivered = judge.fingerprint()
+    except (SnapshotUnfit, OSError) as error:
+        raise InputUnreadable(f"The scene {scene} cannot be verified: {error}.") from error
     return Trial(pool, scene, delivered, timeout_s).run(program)
 
 

@@ -121,7 +121,8 @@ def write(folder: Path, sources: Sequence[str]) -> None:
 
 BUILD = ["import bpy\nbpy.ops.mesh.primitive_cube_add()\nbpy.context.object.name = 'Cup'\n",
          "import bpy, sys\nbpy.data.objects['Cup'].location.x = 2.5\n"
-         "ours = {'agent', 'protocol', 'sandbox', 'blender_server'}\nassert not ours & {name[:14] for name in sys.modules}\n",
+         "ours = {'agent', 'protocol', 'sandbox', 'blender_server'}\n"
+         "assert not ours & {name[:14] for name in sys.modules}\n",
          "import bpy\nbpy.data.objects['Cup'].scale.z = 3\nprint('scale set — ü')\n"]  # fmt: skip
 
 CHECK = """\

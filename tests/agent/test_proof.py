@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.equivalence import Dump
-from agent.errors import UsageError
+from agent.errors import InputUnreadable, UsageError
 from agent.mesh_data import mesh_edit
 from agent.program import program_text
 from agent.proof import Proved, prove, verify
@@ -221,6 +221,13 @@ def test_a_program_of_another_blender_is_not_judged(pool: Pool, roof: tuple[Snap
     head, result = roof
     with pytest.raises(UsageError, match=r"made with Blender 2\.79"):
         verify(pool, pool.store.path(head.id), result.program.replace(f"'{pool.blender.version}'", "'2.79.0'"))
+
+
+def test_a_scene_that_cannot_be_opened_is_refused(pool: Pool, tmp_path: Path) -> None:
+    (tmp_path / "scene.blend").write_text("no scene")
+    for name in ("scene.blend", "missing.blend"):
+        with pytest.raises(InputUnreadable, match=name):
+            verify(pool, tmp_path / name, "")
 
 
 def test_a_mesh_written_as_data_has_everything_that_it_had(pool: Pool) -> None:
