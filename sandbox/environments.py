@@ -117,12 +117,19 @@ def _wheel_is_ready() -> bool:
 def _make_wheel_environment(wanted: str) -> None:
     own = _own_python(WHEEL_ENVIRONMENT)
     if own is None or own.version not in WHEEL_PYTHONS:
-        own = choose(WHEEL_PYTHONS, "Blender's wheel", wanted)
+        own = _wheel_python(wanted)
         _require_space(WHEEL_ENVIRONMENT.parent, _WHEEL_BYTES)
         _make(WHEEL_ENVIRONMENT, own)
     lock = REQUIREMENTS / f"bpy-cp{own.version.replace('.', '')}.txt"
     if not _is_stamped(WHEEL_ENVIRONMENT, [lock]):
         _install(WHEEL_ENVIRONMENT, [lock], "Blender's wheel (350 MB)")
+
+
+def _wheel_python(wanted: str) -> Python:
+    try:
+        return choose(WHEEL_PYTHONS, "Blender's wheel", wanted)
+    except CannotSetUp as reason:
+        raise CannotSetUp(f"{reason} Or use an installed Blender: make run BLENDER=/path/to/blender …") from None
 
 
 def _show_that_it_starts(may_install: bool) -> None:

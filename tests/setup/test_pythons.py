@@ -51,6 +51,18 @@ def test_no_python_that_fits_is_one_message_with_the_way_out(no_uv):
     assert "make PYTHON=" in str(caught.value)
 
 
+def test_where_none_fits_uv_fetches_one_into_the_checkout(no_uv, tmp_path, monkeypatch, fake_python):
+    tools, real = tmp_path / "tools", fake_python("python3.99", "3 99 True")
+    home = "$UV_PYTHON_INSTALL_DIR/cpython-$4.7-linux/bin"
+    script = f"#!/bin/sh\n/bin/mkdir -p {home} && /bin/ln -s {real} {home}/python3\n"
+    tools.mkdir()
+    (tools / "uv").write_text(script, encoding="utf-8")
+    (tools / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    chosen = choose(("3.99",), "Blender's wheel")
+    assert chosen.version == "3.99" and chosen.path.startswith(str(tmp_path / "setup" / "python"))
+
+
 def test_a_wanted_python_that_does_not_fit_is_refused(fake_python):
     with pytest.raises(CannotSetUp, match=r"is Python 3\.12, but Blender's wheel needs 3\.11 or 3\.13"):
         choose(("3.11", "3.13"), "Blender's wheel", fake_python("python3", "3 12 True"))
