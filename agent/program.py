@@ -25,9 +25,9 @@ def program_text(edits: Sequence[Edit], *, title: str, blender: str) -> str:
 
 
 def _edit_text(number: int, edit: Edit) -> str:
-    what = f"{number} · {edit.stage}, round {edit.round}: {edit.label}" if edit.round else f"{number} · {edit.label}"
+    place = "" if edit.label.startswith(edit.stage) or not edit.round else f"{edit.stage} {edit.round}: "
     return (
-        f"{_banner(_one_line(what))}\n"
+        f"{_banner(_one_line(f'{number} · {place}{edit.label}'))}\n"
         f"EDITS.append(\n"
         f"    {{\n"
         f'        "label": {edit.label!r},\n'
