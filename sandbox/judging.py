@@ -30,7 +30,7 @@ class Judge:
 
     def save(self) -> int:
         """A descriptor of the open scene's file."""
-        return self._standby.save()
+        return self._standby.save().descriptor
 
     def fingerprint(self) -> FingerprintReply:
         try:

@@ -1,4 +1,4 @@
-"""Owns what one Blender may use. Enforced by `launch` (rlimits), `process` (the watch) and `protocol.client` (sizes)."""
+"""Owns what one Blender may use. Enforced by `launch` (rlimits), `process` (the watch), `protocol.client` (sizes)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, cast
 
-from protocol.client import Answer
+from protocol.client import Answer, Pending
 from protocol.errors import BlenderError, ProcessFault, RequestFailed, ScriptFailed, SetupFailed
 from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
 from sandbox import evidence
@@ -110,6 +110,8 @@ class SceneSession:
             stdout = executed.stdout
             resets = cast(SettleReply, self._active.call(SettleRequest())[0]).resets
             changes = self._commit(edit, scope, required)
+            if not changes:
+                self._restore_head()  # equal in all that counts, but only the head is what was accepted
         except ScriptFailed as error:
             self._restore_head()
             message = f"{error.traceback_text.strip()}\n{AS_BEFORE}"
@@ -137,21 +139,16 @@ class SceneSession:
 
     def _commit(self, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         """Let the standby decide while the active one already opens what will most likely be the new head."""
-        descriptor = self._active.save()
-        with self._pool.store.draft(descriptor, self._pool.limits.file_bytes, self._pool.blender.version) as draft:
-            restoring = self._active.begin_restore(draft.path)
-            try:
-                changes = self._judge(draft, edit, scope, required)
-            except BaseException:
-                with contextlib.suppress(ProcessFault, RequestFailed):
-                    self._active.finish_restore(restoring)
-                raise
+        limits, version = self._pool.limits, self._pool.blender.version
+        saved = self._active.save()
+        reopening = self._active.begin_reopen(saved)
         try:
-            self._active.finish_restore(restoring)
-            if not changes:
-                self._restore_head()  # equal in all that counts, but only the head is what was accepted
-        except (ProcessFault, RequestFailed) as error:  # decided all the same
-            self._replace(f"it could not open what it had saved: {error}")
+            with self._pool.store.draft(saved.descriptor, limits.file_bytes, version) as draft:
+                changes = self._judge(draft, edit, scope, required)
+        except _Rejected:
+            self._await_reopened(reopening)
+            raise
+        self._await_reopened(reopening)
         return changes
 
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
@@ -222,6 +219,12 @@ class SceneSession:
             self._active.restore(self._pool.store.verify(self.head.id))
         except (ProcessFault, RequestFailed) as error:
             self._replace(f"it could not open the accepted scene: {error}")
+
+    def _await_reopened(self, reopening: Pending) -> None:
+        try:
+            self._active.finish_reopen(reopening)
+        except (ProcessFault, RequestFailed) as error:  # whatever was decided stands
+            self._replace(f"it could not open what it had saved: {error}")
 
     def _replace(self, reason: str) -> None:
         log.info("%r is replaced: %s", self._active, reason)

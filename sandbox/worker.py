@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import zmq
 
@@ -22,6 +23,15 @@ from sandbox.snapshots import SnapshotUnfit
 Context = zmq.Context[zmq.Socket[bytes]]
 Spawn = Callable[[Callable[[], BlenderProcess]], BlenderProcess]
 """Runs the start in a thread that outlives the process."""
+
+
+class Saved(NamedTuple):
+    """A scene that a worker has written."""
+
+    name: str
+    """In the worker's folder, where it may be replaced by anything at any time."""
+    descriptor: int
+    """Open for reading; of what it was when it had just been saved. Whoever takes it closes it."""
 
 
 class Worker:
@@ -72,29 +82,29 @@ class Worker:
 
     def restore(self, file: Path | None) -> None:
         """Open a file from outside the box (None: the empty start)."""
-        self.finish_restore(self.begin_restore(file))
+        name = self._put(file) if file else ""
+        self.finish_reopen(self.begin(RestoreRequest(file=name)))
 
-    def begin_restore(self, file: Path | None) -> Pending:
-        return self.begin(RestoreRequest(file=self._put(file) if file else ""))
+    def save(self) -> Saved:
+        """Save the scene into the worker's folder."""
+        name, flags = _new_name(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self.call(SnapshotRequest(file=name))
+        try:
+            return Saved(name, os.open(name, flags, dir_fd=self._folder_fd))
+        except OSError as error:
+            raise SnapshotUnfit(f"what was saved cannot be read: {error.strerror}") from error
 
-    def finish_restore(self, pending: Pending) -> None:
-        """Wait until it is open; the copy that it was opened from is removed."""
+    def begin_reopen(self, saved: Saved) -> Pending:
+        """Start to open what it has saved itself."""
+        return self.begin(RestoreRequest(file=saved.name))
+
+    def finish_reopen(self, pending: Pending) -> None:
+        """Wait until it is open; the file in the worker's folder is removed."""
         assert isinstance(pending.request, RestoreRequest)
         try:
             self.finish(pending)
         finally:
             self._remove(pending.request.file)
-
-    def save(self) -> int:
-        """Save the scene; returns a descriptor of the file, of which no name is left in the folder."""
-        name = _new_name()
-        self.call(SnapshotRequest(file=name))
-        try:
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder_fd)
-        except OSError as error:
-            raise SnapshotUnfit(f"what was saved cannot be read: {error.strerror}") from error
-        finally:
-            self._remove(name)
 
     def _put(self, file: Path) -> str:
         """Copy a file into the worker's folder under a name that nobody can have guessed."""
