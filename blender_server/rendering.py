@@ -12,7 +12,7 @@ from blender_server.temporary import Temporary
 from protocol import errors
 
 FILE = "render.png"
-DENOISED_FROM = 8
+DENOISED_FROM = 4
 """Samples. Below, the pictures are for comparing with each other and should be fast."""
 
 

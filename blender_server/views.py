@@ -48,12 +48,14 @@ def _target(_view, _temporary, _aspect):
 def _orbit(view, temporary, _aspect):
     """The picture stays what it was where nothing turns; with a focus the camera looks at it."""
     target, focus = active_camera(), view.get("focus", "")
+    azimuth, elevation, distance = (view[name] for name in ("azimuth_deg", "elevation_deg", "distance"))
+    if (azimuth, elevation, distance, focus) == (0.0, 0.0, 1.0, ""):
+        return target
     pivot = boxes.centre(_box(focus))
     start = target.matrix_world.copy()
     offset = start.to_translation() - pivot
-    turn = Matrix.Rotation(math.radians(view.get("azimuth_deg", 0.0)), 4, "Z")
-    turn = turn @ _raise(offset, start, math.radians(view.get("elevation_deg", 0.0)))
-    distance = view.get("distance", 1.0)
+    turn = Matrix.Rotation(math.radians(azimuth), 4, "Z")
+    turn = turn @ _raise(offset, start, math.radians(elevation))
     matrix = turn @ Matrix.Translation(-pivot) @ start
     matrix.translation = pivot + (turn @ offset) * distance
     if focus:
