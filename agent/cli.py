@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -27,42 +29,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not hasattr(options, "command"):
         _parser().print_help()
         sys.exit(64)
-    from agent.errors import Interrupted, RunError
-    from protocol.errors import BlenderError, SetupFailed
-
     try:
         code = options.command(options)
-    except RunError as error:
-        code = _failed(f"{error.message} {error.remedy}".strip(), error.exit_code, error.failure_class)
-        if isinstance(error, Interrupted):
-            _leave(code)
-    except SetupFailed as error:
-        code = _failed(f"{error.message} {error.remedy}".strip(), 69, "node")
-    except BlenderError as error:
-        code = _failed(f"Blender failed: {error}. Go on with: seig resume DIR", 70, "blender_crash")
-    except KeyboardInterrupt:
-        _leave(_failed("interrupted.", 75, "api"))
+    except (Exception, KeyboardInterrupt) as error:
+        code = _tell(error)
     _leave(code)
+
+
+def _tell(error: BaseException) -> int:
+    """Say what ended the command, and the exit code for it."""
+    from agent.errors import RunError
+    from protocol.errors import BlenderError, SetupFailed
+
+    if isinstance(error, RunError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, SetupFailed):
+        message, code = f"{error.message} {error.remedy}", 69
+    elif isinstance(error, BlenderError):
+        message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
+    elif isinstance(error, OSError):
+        message, code = f"{error.filename or 'input or output'}: {error.strerror}. Make room, then resume the run.", 69
+    elif isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted.", 75
+    else:
+        traceback.print_exception(error)
+        message, code = "this is a defect of the program; please report the lines above.", 70
+    with contextlib.suppress(OSError):
+        print(f"seig: {message.strip()}", file=sys.stderr, flush=True)
+    return code
 
 
 def _leave(code: int) -> NoReturn:
     """Exit without waiting for threads that may hang in a call; everything that counts is on disk."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass
     os._exit(code)
-
-
-def _failed(message: str, code: int, failure_class: str) -> int:
-    try:
-        print(f"seig: {message}", file=sys.stderr, flush=True)
-        if os.environ.get("OPENJD_SESSION") or os.environ.get("SEIG_PROGRESS") == "openjd":
-            print(f"openjd_fail: {failure_class}: {message}", flush=True)
-    except OSError:
-        pass
-    return code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,9 +128,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _add(
-    commands: argparse._SubParsersAction[_Parser], name: str, text: str, command: str
-) -> argparse.ArgumentParser:
+def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, command: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(command=lambda options: _call(command, options))
     return parser

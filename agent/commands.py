@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from agent import prompting
 from agent.config import Config, choose_model, load_config
 from agent.console import Console
 from agent.delivery import Result
-from agent.errors import ConfigurationError, Interrupted, UsageError
+from agent.errors import ConfigurationError, Interrupted, NodeUnfit, UsageError
 from agent.models.base import Model
 from agent.picture import Reference, read_reference
 from agent.pipeline import reconstruct
@@ -25,7 +27,7 @@ from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.journal import Journal, write_atomically
 from agent.runs.run import Run
 from agent.tools.base import tell
-from sandbox.discovery import Blender, find_blender
+from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.limits import MIB, Limits
 from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if folder.exists():
         _same_run(folder, config, reference)
     folder.prepare()
-    return _work(folder, config, reference, model, blender, options.json, options.image.name)
+    return _work(folder, config, reference, model, blender, options)
 
 
 def resume(options: argparse.Namespace) -> int:
@@ -56,9 +58,9 @@ def resume(options: argparse.Namespace) -> int:
     entry = folder.first_entry()
     config = Config.model_validate(entry["config"])
     reference = read_reference(folder.reference, config.target_px)
-    blender = find_blender(options.blender or config.blender)
+    blender = _blender_of(entry, options.blender)
     folder.prepare()
-    return _work(folder, config, reference, make_model(config), blender, options.json, str(entry["source"]))
+    return _work(folder, config, reference, make_model(config), blender, options)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -83,10 +85,11 @@ def verify(options: argparse.Namespace) -> int:
     from agent.proof import verify as prove_again
 
     folder = RunFolder(options.folder)
-    config = Config.model_validate(folder.first_entry()["config"])
+    entry = folder.first_entry()
+    config = Config.model_validate(entry["config"])
     if not folder.result.exists():
         raise UsageError(f"{folder.path} is not finished, so there is nothing to verify.", "Resume it first.")
-    blender = find_blender(options.blender or config.blender)
+    blender = _blender_of(entry, options.blender)
     with _pool(folder, config, blender) as (pool, _):
         proof = prove_again(pool, folder.scene, folder.program.read_text(encoding="utf-8"))
     if options.json:
@@ -119,31 +122,65 @@ def make_model(config: Config) -> Model:
     return Claude(settings)
 
 
+def _blender_of(entry: dict[str, Any], wanted: str | None) -> Blender:
+    """The Blender that a run was made with: scenes of another version can be neither gone on with nor compared."""
+    version = str(entry["blender"])
+    if wanted is None:
+        found = [one for one in find_blenders() if isinstance(one, Blender) and one.version == version]
+        if found:
+            return found[0]
+    blender = find_blender(wanted or entry["config"]["blender"])
+    if blender.version != version:
+        raise NodeUnfit(
+            f"the run was made with Blender {version}; here is {blender.version}.", "Name it with --blender."
+        )
+    return blender
+
+
 def _work(
-    folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, as_json: bool, source: str
+    folder: RunFolder,
+    config: Config,
+    reference: Reference,
+    model: Model,
+    blender: Blender,
+    options: argparse.Namespace,
 ) -> int:
     with folder.lease():
         if folder.result.exists():
             result = Result.model_validate_json(folder.result.read_text())
         else:
-            result = _reconstruct(folder, config, reference, model, blender, source)
-    print(json.dumps(tell(result), indent=2) if as_json else last_screen(folder, result), flush=True)
+            journal = _begun(folder, config, reference, blender, getattr(options, "image", folder.path).name)
+            stream = sys.stderr if options.json else sys.stdout
+            result = _reconstruct(folder, config, reference, model, blender, journal, stream)
+    print(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result), flush=True)
     return 0
 
 
-def _reconstruct(
-    folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, source: str
-) -> Result:
+def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Blender, source: str) -> Journal:
+    """The run's journal; a new one begins with what the run is."""
     journal = Journal(folder.path)
-    if not journal.begun:
-        write_atomically(folder.reference, reference.png)
-        journal.note("run", **_identity(config, reference), config=tell(config), source=source, blender=blender.version)
-    else:
+    if journal.begun:
         journal.note("resumed", blender=blender.version, pid=os.getpid())
+        return journal
+    write_atomically(folder.reference, reference.png)
+    journal.note("run", **_identity(config, reference), config=tell(config), source=source, blender=blender.version)
+    return journal
+
+
+def _reconstruct(
+    folder: RunFolder,
+    config: Config,
+    reference: Reference,
+    model: Model,
+    blender: Blender,
+    journal: Journal,
+    stream: TextIO,
+) -> Result:
     with contextlib.ExitStack() as lifetime:
         lifetime.callback(journal.close)
-        lifetime.enter_context(_signals())
-        console = lifetime.enter_context(Console(folder.status))
+        lifetime.enter_context(_signals(folder))
+        lifetime.enter_context(_log(folder))
+        console = lifetime.enter_context(Console(folder.status, stream))
         pool, store = lifetime.enter_context(_pool(folder, config, blender))
         run = Run(
             config=config,
@@ -157,7 +194,7 @@ def _reconstruct(
             store=store,
             pool=pool,
         )
-        console.say(f"{source} → {folder.path}: {model.name} model, Blender {blender.version} ({blender.kind})")
+        console.say(f"{folder.path}: {model.name} model, Blender {blender.version} ({blender.kind})")
         for note in reference.notes:
             console.say(f"picture: {note}")
         return reconstruct(run)
@@ -176,13 +213,28 @@ def _pool(folder: RunFolder, config: Config, blender: Blender) -> Iterator[tuple
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
+def _log(folder: RunFolder) -> Iterator[None]:
+    """What happens in detail goes to logs/agent.log."""
+    handler = logging.FileHandler(folder.logs / "agent.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _signals(folder: RunFolder) -> Iterator[None]:
     """Every signal that asks a run to end takes the same way out: Blenders killed, exit code 75, resumable."""
 
     def stop(number: int, _: FrameType | None) -> None:
         for again in kinds:
             signal.signal(again, signal.SIG_IGN if again != signal.SIGINT else _exit_now)
-        raise Interrupted(f"stopped by {signal.Signals(number).name}.", "Go on with: seig resume DIR")
+        raise Interrupted(f"stopped by {signal.Signals(number).name}.", f"Go on with: seig resume {folder.path}")
 
     def _exit_now(*_: object) -> None:
         os._exit(75)

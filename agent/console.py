@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from agent.runs.journal import write_atomically
 
@@ -25,8 +26,9 @@ STATUS_S = 15.0
 class Console:
     """Where the run is now (stage, round, step, what it waits for), shown and written."""
 
-    def __init__(self, status: Path | None = None) -> None:
-        self._live = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    def __init__(self, status: Path | None = None, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._status = status
         self._started = time.monotonic()
         self._where, self._waiting, self._waiting_since = "starting", "", self._started
@@ -93,21 +95,21 @@ class Console:
 
     def _draw(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            width = os.get_terminal_size().columns
+            width = os.get_terminal_size(self._stream.fileno()).columns
             text = f"{self.elapsed()}  {self._percent:3.0f} %  {self._line()}"[: width - 1]
-            sys.stdout.write(f"\r\x1b[2K{text}")
-            sys.stdout.flush()
+            self._stream.write(f"\r\x1b[2K{text}")
+            self._stream.flush()
 
     def _clear(self) -> None:
         if self._live:
             with contextlib.suppress(OSError, ValueError):
-                sys.stdout.write("\r\x1b[2K")
-                sys.stdout.flush()
+                self._stream.write("\r\x1b[2K")
+                self._stream.flush()
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()
         with contextlib.suppress(OSError, ValueError):
-            print(text, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def _write_status(self, state: str) -> None:
         if self._status is None or not self._status.parent.is_dir():

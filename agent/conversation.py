@@ -83,7 +83,7 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
     def ask() -> ModelReply:
         run.ledger.check()
         started = time.monotonic()
-        with run.console.waiting(f"waiting for {run.model.name}"):
+        with run.console.waiting(f"waiting for the model ({run.model.name})"):
             reply = run.model.reply(request)
         run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply

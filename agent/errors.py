@@ -7,7 +7,6 @@ class RunError(Exception):
     """Ends the run with one message: the thing, the reason, the way out. Subclasses fix the exit code."""
 
     exit_code = 70
-    failure_class = "bug"
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(f"{message} {remedy}".strip())
@@ -17,37 +16,37 @@ class RunError(Exception):
 class UsageError(RunError):
     """The command line asks for something that cannot be."""
 
-    exit_code, failure_class = 64, "input"
+    exit_code = 64
 
 
 class InputUnreadable(RunError):
     """The picture cannot be read."""
 
-    exit_code, failure_class = 65, "input"
+    exit_code = 65
 
 
 class NodeUnfit(RunError):
     """This machine cannot do it: no Blender, disk full, no write permission."""
 
-    exit_code, failure_class = 69, "node"
+    exit_code = 69
 
 
 class ConfigurationError(RunError):
     """A setting, key or model id is refused."""
 
-    exit_code, failure_class = 78, "input"
+    exit_code = 78
 
 
 class Interrupted(RunError):
     """Stopped, resumable: a signal, a lease held by another process, an API outage beyond patience."""
 
-    exit_code, failure_class = 75, "api"
+    exit_code = 75
 
 
 class BudgetExhausted(RunError):
     """A budget is gone and there is no usable scene."""
 
-    exit_code, failure_class = 10, "budget"
+    exit_code = 10
 
 
 class ModelRefused(ConfigurationError):

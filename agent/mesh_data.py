@@ -6,6 +6,8 @@ slots and its attributes' types; what is written is taken from a dump of the del
 
 from __future__ import annotations
 
+import zlib
+from base64 import b85encode
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -17,6 +19,8 @@ from agent.mesh_order import INTEGERS, Arrays
 from sandbox.snapshots import Edit
 
 LINE = 116
+MANY_CORNERS = 100_000
+"""From here on a mesh's numbers are packed instead of legible."""
 _COLUMNS = {"vertices": 3, "edges": 2, "uv": 2, "color": 4, "weights": 3}
 
 
@@ -33,14 +37,21 @@ def _mesh_text(name: str, arrays: Arrays) -> str:
 
 
 def _entries(arrays: Arrays) -> Iterator[tuple[str, str]]:
-    """Keys and expressions."""
-    yield "faces", _quoted(", ", _faces(arrays))
+    """Keys and expressions: numbers as text, or packed where that would be too much of it."""
+    packed = len(arrays.get("corner_vertices", b"")) > 4 * MANY_CORNERS
+    if not packed:
+        yield "faces", _quoted(", ", _faces(arrays))
     for key, array in arrays.items():
-        kind = key.partition(":")[0]
-        if key in ("loop_starts", "corner_vertices"):
-            continue
         code = "i" if key in INTEGERS else "f"
-        yield key, f'numbers("{code}", {_quoted("  ", _rows(array, code, _COLUMNS.get(kind, 1)))})'
+        if packed:
+            yield key, f'packed("{code}", {_quoted("", _chunks(b85encode(zlib.compress(array, 6)).decode()))})'
+        elif key not in ("loop_starts", "corner_vertices"):
+            columns = _COLUMNS.get(key.partition(":")[0], 1)
+            yield key, f'numbers("{code}", {_quoted("  ", _rows(array, code, columns))})'
+
+
+def _chunks(text: str) -> Iterator[str]:
+    return (text[i : i + LINE] for i in range(0, len(text), LINE))
 
 
 def _faces(arrays: Arrays) -> Iterator[str]:
@@ -71,6 +82,8 @@ def _quoted(separator: str, items: Iterable[str]) -> str:
 _HEAD = '''\
 """Meshes as they were delivered: their operators build them in another order, or otherwise, each time they run."""
 
+import base64
+import zlib
 from array import array
 
 import bpy
@@ -80,6 +93,10 @@ MESHES = {}
 
 def numbers(code, text):
     return array(code, [int(word) if code == "i" else float(word) for word in text.split()])
+
+
+def packed(code, text):
+    return array(code, zlib.decompress(base64.b85decode(text.replace("\\n", ""))))
 
 '''
 
@@ -120,7 +137,11 @@ def put(mesh, data):
 
 
 def put_elements(mesh, data):
-    faces = [[int(corner) for corner in face.split()] for face in data["faces"].split(",") if face.strip()]
+    if "faces" in data:
+        faces = [[int(corner) for corner in face.split()] for face in data["faces"].split(",") if face.strip()]
+    else:
+        bounds = list(data["loop_starts"]) + [len(data["corner_vertices"])]
+        faces = [data["corner_vertices"][start:end] for start, end in zip(bounds, bounds[1:])]
     corners = [corner for face in faces for corner in face]
     starts = [0]
     for face in faces:

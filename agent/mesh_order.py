@@ -7,9 +7,8 @@ gives them (`blender_server/elements.py`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,7 @@ class Mesh:
 class Order:
     """The elements of one mesh in an order that does not depend on how they are stored."""
 
-    keys: tuple[Any, ...]
+    keys: tuple[bytes, ...]
     """What the order is by: equal for two meshes of the same shape."""
     by_domain: tuple[Ints, Ints, Ints, Ints]
     """Vertices, edges, faces, corners."""
@@ -111,22 +110,41 @@ def _clusters(one: NDArray[np.float64], other: NDArray[np.float64], reach: float
 def _order(mesh: Mesh, places: Ints) -> Order:
     ends = np.sort(places[mesh.edges], axis=1)
     edges = np.lexsort((ends[:, 1], ends[:, 0]))
-    loops = [_turned(places[mesh.corners[start:end]], int(start)) for start, end in pairwise(mesh.starts.tolist())]
-    faces = sorted(range(len(loops)), key=lambda face: loops[face][0])
-    corners = [corner for face in faces for corner in loops[face][1]]
-    keys = (ends[edges].tobytes(), [loops[face][0] for face in faces])
-    orders = np.argsort(places, kind="stable"), edges, np.asarray(faces, np.int64), np.asarray(corners, np.int64)
-    return Order(keys=keys, by_domain=orders)
+    faces = list(_faces(mesh, places))
+    keys = (ends[edges].tobytes(), *(one.loops.tobytes() for one in faces))
+    by_domain = (
+        np.argsort(places, kind="stable"),
+        edges,
+        np.concatenate([_NONE, *(one.faces for one in faces)]),
+        np.concatenate([_NONE, *(one.corners.ravel() for one in faces)]),
+    )
+    return Order(keys=keys, by_domain=by_domain)
 
 
-def _turned(places: Ints, start: int) -> tuple[tuple[int, ...], list[int]]:
-    """A face from the corner that makes its list of places the smallest, and its corners in that order."""
-    values = places.tolist()
-    low = min(values, default=0)
-    turns = [i for i, value in enumerate(values) if value == low]
-    first = min(turns, key=lambda i: values[i:] + values[:i], default=0)
-    corners = list(range(start, start + len(values)))
-    return tuple(values[first:] + values[:first]), corners[first:] + corners[:first]
+@dataclass(frozen=True)
+class Polygons:
+    """All faces of one number of corners, in order."""
+
+    faces: Ints
+    corners: Ints
+    """faces × number of corners, each row beginning at the corner with the lowest place."""
+    loops: Ints
+    """The places of these corners."""
+
+
+_NONE: Ints = np.zeros(0, np.int64)
+
+
+def _faces(mesh: Mesh, places: Ints) -> Iterator[Polygons]:
+    sizes = np.diff(mesh.starts)
+    for size in np.unique(sizes[sizes > 0]):
+        faces, steps = np.flatnonzero(sizes == size), np.arange(size)
+        corners = mesh.starts[faces][:, None] + steps
+        loops = places[mesh.corners[corners]]
+        turned = (loops.argmin(axis=1)[:, None] + steps) % size
+        corners, loops = (np.take_along_axis(rows, turned, axis=1) for rows in (corners, loops))
+        order = np.lexsort(loops.T[::-1])
+        yield Polygons(faces[order], corners[order], loops[order])
 
 
 # ── what is stored with the elements ──────────────────────────────────────────────────────────────────────────────────

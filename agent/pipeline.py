@@ -5,8 +5,7 @@ by the journal, so that a run that was killed is simply run again.
 
 from __future__ import annotations
 
-from agent.delivery import Result, StageResult, begin, conclude, deliver
-from agent.runs.budget import BudgetReached
+from agent.delivery import Result, begin, conclude, deliver
 from agent.runs.run import Run
 from agent.stages.initialisation import rollouts, select
 from agent.stages.rounds import refine
@@ -16,19 +15,15 @@ from agent.tools.workbench import Workbench
 
 def reconstruct(run: Run) -> Result:
     """Turn the run's picture into an editable scene. Raises RunError when there is no scene to deliver."""
-    stages: list[StageResult] = []
     empty = begin(run)
     chosen = select(run, rollouts(run, empty))
     with Workbench(run, chosen.graph, run.store.get(chosen.snapshot_id)) as bench:
         bench.begin(INITIALISATION)
-        stages.append(conclude(bench, chosen.approved))
-        stopped: str | None = None
-        try:
-            for stage in (*REFINING, CAMERA):
-                if rounds := getattr(run.config.rounds, stage.name):
-                    ending = refine(bench, stage, rounds)
-                    stages.append(conclude(bench, ending.approved, ending.checklist))
-        except BudgetReached as reached:
-            stopped = str(reached)
-            bench.move_to(stages[-1].snapshot_id)
+        stages, stopped = [conclude(bench, chosen.approved)], None
+        for stage in (*REFINING, CAMERA):
+            if rounds := getattr(run.config.rounds, stage.name):
+                ending = refine(bench, stage, rounds)
+                stages.append(conclude(bench, ending.approved, ending.checklist))
+                if stopped := ending.stopped:
+                    break
         return deliver(bench, stages, stopped)

@@ -65,7 +65,7 @@ def prove(
         index = edits[-1].index + 1
         with_data = program_text([*edits, mesh_edit(meshes, index)], title=title, blender=pool.blender.version)
         again = trial.run(with_data)
-        if again.outcome != "different" or len(again.names) < len(proof.names):
+        if again.outcome != "different" or set(again.names) < set(proof.names):
             proof, program = again, with_data
     log.info("rebuild of %s: %s in %.1f s", head.id[:12], proof.outcome, proof.duration_s)
     return Proved(proof=proof, program=program)

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agent.errors import Interrupted, NodeUnfit, UsageError
 from agent.runs.journal import read_journal, write_atomically
@@ -72,7 +73,7 @@ class RunFolder:
         except OSError as error:
             raise NodeUnfit(f"output folder {self.path}: {error.strerror}.", "Choose another OUT.") from None
 
-    def first_entry(self) -> dict[str, object]:
+    def first_entry(self) -> dict[str, Any]:
         """What the run was started with. Raises UsageError when the folder holds no readable run."""
         try:
             entry = next(read_journal(self.journal), None)

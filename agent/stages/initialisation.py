@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from agent.errors import RunError
+from agent.errors import BudgetExhausted, RunError
 from agent.evaluation.measures import Measures
+from agent.runs.budget import BudgetReached
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.decomposition import decompose
@@ -38,39 +39,45 @@ class Rollout(Value):
 class NoScaffold(RunError):
     """No rollout came to a scene at all."""
 
-    failure_class = "bug"
-
 
 def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
     """All rollouts that came to a scene, several at a time. Raises NoScaffold when none did."""
     numbers = range(run.config.rollouts)
-    with ThreadPoolExecutor(run.pool.side_by_side(min(len(numbers), run.config.side_by_side)), "rollout") as threads:
+    threads = ThreadPoolExecutor(run.pool.side_by_side(min(len(numbers), run.config.side_by_side)), "rollout")
+    try:
         made = list(threads.map(lambda number: rollout(run, number, empty), numbers))
-    usable = [one for one in made if one is not None]
-    if not usable:
-        raise NoScaffold("no rollout came to a scene: the model made no valid graph or no scaffold that can be seen.",
-                         "See journal.jsonl; try another model or seed.")  # fmt: skip
-    return usable
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)  # a signal must not wait for a model's reply
+    if usable := [one for one in made if one is not None]:
+        return usable
+    try:
+        run.ledger.check()
+    except BudgetReached as reached:
+        raise BudgetExhausted(f"{reached}, and there is no scene yet.", "Raise it with --max-…") from None
+    raise NoScaffold(
+        "no rollout came to a scene: the model made no valid graph or no scaffold that can be seen.",
+        "See journal.jsonl; try another model or seed.",
+    )
 
 
 def rollout(run: Run, number: int, empty: Snapshot) -> Rollout | None:
-    """One graph and its scaffold, checked by machine and by a verifier."""
+    """One graph and its scaffold, checked by machine and by a verifier; None where there is nothing to go on with."""
     run.console.step(f"initialisation · rollout {number + 1} of {run.config.rollouts} · scene graph")
-    graph = decompose(run, number)
+    try:
+        graph = decompose(run, number)
+    except BudgetReached:
+        return None
     if graph is None:
         return None
     with Workbench(run, graph, empty) as bench:
         ending = refine(bench, INITIALISATION, run.config.rounds.initialisation, number, gate)
-        last = attempt(bench, ending.rounds, number)
-        if last.measures is None:
-            return None
-        missing = missing_objects(bench)
-        graph = without(graph, missing)
-        if graph is None:
+        last = attempt(bench, bench.round, number)
+        built = without(graph, missing_objects(bench))
+        if last.measures is None or built is None:
             return None
         return Rollout(
             number=number,
-            graph=graph,
+            graph=built,
             snapshot_id=bench.head.id,
             png=last.png,
             measures=last.measures,
@@ -87,7 +94,10 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
         (one.png, one.measures, {"parts": len(list(one.graph.leaves())), "problems": list(one.problems)})
         for one in candidates
     ]
-    chosen = choose(run, "selection", 1, shown, "selector")
+    try:
+        chosen = choose(run, "selection", 1, shown, "selector")
+    except BudgetReached:
+        chosen = None
     return candidates[chosen] if chosen is not None else max(candidates, key=lambda one: one.measures.psnr_db)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from agent.conversation import converse
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Message, Place
+from agent.runs.budget import BudgetReached
 from agent.runs.journal import write_atomically
 from agent.runs.run import Run
 from agent.stages.briefing import Briefing, Candidate
@@ -39,10 +40,10 @@ class Attempt(Value):
 class Ending(Value):
     """How a stage's rounds came out."""
 
-    snapshot_id: str
     approved: bool
     checklist: Checklist
-    rounds: int
+    stopped: str | None = None
+    """The budget that ended it."""
 
 
 def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate: Gate = lambda bench: []) -> Ending:
@@ -51,22 +52,29 @@ def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate:
     `gate` is a check by machine: while it finds problems no verdict can approve, and the generator is told them.
     """
     bench.begin(stage)
-    attempts = [attempt(bench, 0, rollout)]
-    checklist, conversation, number = Checklist(), list[Message](), 0
+    attempts, checklist, stopped = [attempt(bench, 0, rollout)], Checklist(), None
+    try:
+        for checklist in _rounds(bench, rounds, rollout, gate):
+            attempts.append(attempt(bench, bench.round, rollout))
+            if checklist.approved or bench.stalled():
+                break
+        if not checklist.approved:
+            bench.move_to(_best(bench, attempts, rollout).snapshot_id)
+    except BudgetReached as reached:
+        stopped = str(reached)
+        bench.move_to(max((*attempts, attempt(bench, bench.round, rollout)), key=_score).snapshot_id)
+    return Ending(approved=checklist.approved or not stage.verified, checklist=checklist, stopped=stopped)
+
+
+def _rounds(bench: Workbench, rounds: int, rollout: int, gate: Gate) -> Iterator[Checklist]:
+    """One generator attempt and one verifier pass after another; the checklist after each."""
+    checklist, conversation = Checklist(), list[Message]()
     for number in range(1, rounds + 1):
         bench.begin_round(number)
         _generate(bench, number, rounds, checklist, conversation, rollout)
-        attempts.append(attempt(bench, number, rollout))
-        if not stage.verified:
-            continue
-        checklist = _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
-        if checklist.approved or bench.stalled():
-            break
-    if not checklist.approved:
-        seen = [one for one in attempts if one.measures is not None]
-        bench.move_to(_best(bench, number, seen, rollout).snapshot_id if seen else bench.head.id)
-    approved = checklist.approved or not stage.verified
-    return Ending(snapshot_id=bench.head.id, approved=approved, checklist=checklist, rounds=number)
+        if bench.stage.verified:
+            checklist = _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
+        yield checklist
 
 
 def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
@@ -113,20 +121,20 @@ def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, ro
     return checklist.after(VerdictInput.model_validate(product), number)
 
 
-def _best(bench: Workbench, number: int, attempts: Sequence[Attempt], rollout: int) -> Attempt:
+def _best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attempt:
     """The best of all attempts and the start, chosen from pictures and figures shown in random order."""
-    distinct = list({one.snapshot_id: one for one in attempts}.values())
-    if len(distinct) == 1:
-        return distinct[0]
+    distinct = list({one.snapshot_id: one for one in attempts if one.measures is not None}.values())
+    if len(distinct) < 2:
+        return distinct[0] if distinct else attempts[-1]
     run, stage = bench.run, bench.stage.name
     order = random.Random(f"{run.config.seed}/{stage}/{rollout}").sample(distinct, len(distinct))
     shown: list[Shown] = [(one.png, one.measures, {}) for one in order if one.measures is not None]
-    chosen = choose(run, stage, number, shown, "chooser", rollout)
+    chosen = choose(run, stage, bench.round, shown, "chooser", rollout)
     return order[chosen] if chosen is not None else max(distinct, key=_score)
 
 
 def _score(one: Attempt) -> float:
-    return one.measures.psnr_db if one.measures else 0.0
+    return one.measures.psnr_db if one.measures else -1.0
 
 
 def choose(

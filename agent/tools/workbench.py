@@ -107,7 +107,7 @@ class Workbench:
         index = len(self.run.store.ancestry(self.head.id))
         edit = Edit(
             index=index,
-            label=f"{self.stage.name} {self.round}: {purpose}",
+            label=purpose,
             stage=self.stage.name,
             round=self.round,
             source=source,
