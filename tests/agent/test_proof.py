@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import mesh_data
 from agent.equivalence import Dump
 from agent.errors import InputUnreadable, UsageError
 from agent.mesh_data import mesh_edit
@@ -230,7 +231,11 @@ def test_a_scene_that_cannot_be_opened_is_refused(pool: Pool, tmp_path: Path) ->
             verify(pool, tmp_path / name, "")
 
 
-def test_a_mesh_written_as_data_has_everything_that_it_had(pool: Pool) -> None:
+@pytest.mark.parametrize("many_corners", [100_000, 0], ids=["legible", "packed"])
+def test_a_mesh_written_as_data_has_everything_that_it_had(
+    pool: Pool, many_corners: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_data, "MANY_CORNERS", many_corners)
     head = made(pool, RICH)
     worker = pool.boot()
     try:
@@ -242,5 +247,6 @@ def test_a_mesh_written_as_data_has_everything_that_it_had(pool: Pool) -> None:
     arrays = Dump.of(reply, payloads).meshes["mesh:Rich"]
     edits = [edit(RICH, 1), edit(SPOILED, 2), mesh_edit({"Rich": arrays}, 3)]
     program = program_text(edits, title="A test", blender=pool.blender.version)
+    assert ('packed("f"' in program) == (many_corners == 0)
     proof = verify(pool, pool.store.path(head.id), program)
     assert (proof.outcome, proof.names) == ("identical", ())
