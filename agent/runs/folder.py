@@ -79,7 +79,7 @@ class RunFolder:
             entry = next(read_journal(self.journal), None)
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.journal} cannot be read: {error}.") from None
-        if entry is None or entry.get("event") != "run":
+        if entry is None or not {"version", "config", "source", "blender"} <= entry.keys():
             raise UsageError(f"{self.path} holds no run.", "Start one with: make run IMAGE=…")
         return entry
 

@@ -116,7 +116,7 @@ def test_a_folder_without_a_run_exits_64(tmp_path, command):
 
 
 def test_show_tells_an_unfinished_run_and_how_to_go_on(tmp_path):
-    entry = {"event": "run", "version": 1, "config": {}, "source": "a.png"}
+    entry = {"event": "run", "version": 1, "config": {}, "source": "a.png", "blender": "4.5.0"}
     (tmp_path / "journal.jsonl").write_text(json.dumps(entry) + "\n")
     ended = seig("show", tmp_path)
     assert ended.returncode == 0
