@@ -17,16 +17,19 @@ export BLENDER
 AGENT := .venv/bin/python
 PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py
 
-# $(call set-up,WHAT): with PYTHON if given, else with the machine's python3.
+ANY_PYTHON := $(or $(PYTHON),python3)
+
+# $(call set-up,WHAT): with PYTHON if given, else with a Python that fits and that the machine's python3 finds.
 define set-up
-@command -v $(or $(PYTHON),python3) >/dev/null || { echo "set-up: there is no $(or $(PYTHON),python3) here. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
-@$(or $(PYTHON),python3) -I sandbox/environments.py $(1) $(if $(PYTHON),--python "$(PYTHON)")
+@$(ANY_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null || { \
+	echo "set-up: '$(ANY_PYTHON)' is no Python 3.8 or newer. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
+@$(ANY_PYTHON) -I sandbox/setting_up.py $(1) $(if $(PYTHON),--python "$(PYTHON)")
 endef
 
 .PHONY: help
 help: ## list what you can do
 	@echo "make run IMAGE=photo.jpg   turns a picture into a Blender scene. More:"
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] [ARGS="--preset quick"]
@@ -37,7 +40,7 @@ run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] 
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q $(ARGS)
+	@$(AGENT) -m pytest -q -m "not live" $(ARGS)
 
 .PHONY: check
 check: ## lint, format, types and syntax; needs no Blender and no key

@@ -16,7 +16,7 @@ from typing import Literal
 
 from protocol.errors import SetupFailed
 from protocol.models import Value
-from sandbox.folders import CHECKOUT_STATE, WHEEL_ENVIRONMENT
+from sandbox.folders import CHECKOUT_STATE, UNFINISHED, WHEEL_ENVIRONMENT
 from sandbox.probing import PROBE_S, Facts, ProbeFailed, probe
 from sandbox.provisioning import provide, vendor_folder
 
@@ -144,7 +144,7 @@ def _in_usual_places() -> Iterator[_Candidate]:
 def _wheels() -> Iterator[_Candidate]:
     others = sorted(CHECKOUT_STATE.glob("bpy-*/bin/python"), reverse=True)
     for python in (WHEEL_ENVIRONMENT / "bin" / "python", *others):
-        if python.exists():
+        if python.exists() and not (python.parent.parent / UNFINISHED).exists():
             yield python, "wheel", "wheel"
 
 

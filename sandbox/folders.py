@@ -16,6 +16,9 @@ CHECKOUT_STATE = ROOT / ".blender"
 WHEEL_ENVIRONMENT = CHECKOUT_STATE / "bpy"
 """The environment of its own that holds the `bpy` wheel."""
 
+UNFINISHED = ".unfinished"
+"""Lies in an environment that is being filled, or whose filling was interrupted."""
+
 REQUIREMENTS = ROOT / "requirements"
 
 

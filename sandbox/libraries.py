@@ -72,6 +72,26 @@ def apt_command(packages: list[str]) -> str:
     return f"{sudo}apt-get update && {sudo}apt-get install -y --no-install-recommends {names}"
 
 
+def is_root_with_apt() -> bool:
+    """Whether we may install Debian packages without asking anyone."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt_install(packages: list[str]) -> str:
+    """Run it ourselves; what went wrong, or nothing."""
+    if not packages:
+        return "no package that would help is known"
+    print(f"Installing {', '.join(packages)} with apt-get …", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    subprocess.run(["apt-get", "update", "-q"], env=environment, capture_output=True, timeout=600, check=False)
+    done = subprocess.run(install, env=environment, capture_output=True, timeout=1200, check=False)
+    if done.returncode != 0:
+        tail = done.stderr.decode(errors="replace").strip()[-500:]
+        return f"apt-get could not install {', '.join(packages)}: {tail}"
+    return ""
+
+
 def _loaded_files(executable: Path) -> list[Path]:
     modules = list(executable.parent.parent.glob("lib/python*/site-packages/bpy/__init__*.so"))
     return modules or [executable]

@@ -91,6 +91,6 @@ def test_the_set_up_changes_nothing_when_all_is_there():
     if not stamp.is_file():
         pytest.skip("these tests were not started through make")
     before = stamp.stat().st_mtime_ns
-    command = [sys.executable, "-I", "sandbox/environments.py", "agent"]
+    command = [sys.executable, "-I", "sandbox/setting_up.py", "agent"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
     assert done.stdout == b"" and stamp.stat().st_mtime_ns == before
