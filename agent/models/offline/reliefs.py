@@ -59,14 +59,14 @@ class Swelling:
             body = self.body(index)
             own = OWN_SWELLING * inflated(body)
             bias = 0.25 * min(self._rank[id(part)], 8)
-            self._fronts[index] = np.asarray(np.maximum(_spread(below, body) + own + bias, LEAST_HALF_PX))
+            self._fronts[index] = np.asarray(np.maximum(below + own + bias, LEAST_HALF_PX))
         return self._fronts[index]
 
     def back(self, index: int) -> Floats | None:
         """None: as far behind the plane as the silhouette swells before it."""
         part = self.reading.parts[index]
         if part.upon is None:
-            return np.asarray(np.maximum(_spread(self.whole, self.body(index)), LEAST_HALF_PX))
+            return np.asarray(np.maximum(self.whole, LEAST_HALF_PX))
         depth = np.maximum(0.6 * inflated(part.body), 3.0)
         return np.asarray(-(self.front(part.upon) - depth))
 
@@ -76,15 +76,6 @@ class Swelling:
         smaller = (labels > index + 1) & (self.reading.silhouettes == part.silhouette)
         near = ndimage.distance_transform_edt(~part.body) <= UNDERLAP_PX
         return np.asarray(part.body | (near & smaller))
-
-
-def _spread(values: Floats, mask: Mask) -> Floats:
-    """Values of the mask, carried on to the pixels around it."""
-    known = mask & (values > 0)
-    if not known.any():
-        return values
-    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return np.asarray(values[tuple(nearest)])
 
 
 def reliefs(reading: Reading, fineness: float = 1.0) -> list[Relief]:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from agent.models.offline.box import making, relief, solids
+from agent.models.offline.box import making, painting, relief, solids
 
 _HELPERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for module in (solids, relief, making)
+    for module in (solids, relief, making, painting)
     for function in vars(module).values()
     if inspect.isfunction(function) and function.__module__ == module.__name__
 }

@@ -3,13 +3,14 @@
 # ruff: noqa: UP
 
 
-def relief(lens, plane, corner, step, inside, front, back=None):
+def relief(lens, plane, corner, step, inside, front, back=None, floor=False):
     """(vertices, faces, smooth faces) of the solid that a grid of the picture describes.
 
     `lens` is (camera x, y, z, focal length, picture's middle x, y, sine and cosine of its pitch), `plane` the y of the upright
     plane between the sheets, `corner` and `step` the grid in pixels. `inside` holds rows of numbers, positive within the outline
     (marching squares cut between the signs); `front` and `back` rows of tenths of pixels that the sheets stand before and behind
-    the plane; no back: as far as the front. All points move along the camera's rays, so the outline is seen as it is drawn.
+    the plane, beyond the outline: of its nearest place. No back: as far as the front. All points move along the camera's rays,
+    so the outline is seen as it is drawn; with a `floor` they stop short of the ground z = 0.
     """
     if back is None:
         back = front
@@ -23,8 +24,8 @@ def relief(lens, plane, corner, step, inside, front, back=None):
             (i, j), (k, m) = divmod(a, columns), divmod(b, columns)
             p, q = inside[i][j], inside[k][m]
             t = 0.0 if a == b else p / float(p - q)
-            near = (i, j) if p > q else (k, m)  # beyond the outline nothing is known of the sheets
-            flat.append((j + t * (m - j), i + t * (k - i), front[near[0]][near[1]], back[near[0]][near[1]]))
+            beyond = (i, j) if p < q else (k, m)
+            flat.append((j + t * (m - j), i + t * (k - i), front[beyond[0]][beyond[1]], back[beyond[0]][beyond[1]]))
         return spots[key]
 
     cells = []
@@ -49,10 +50,10 @@ def relief(lens, plane, corner, step, inside, front, back=None):
                     if signs[n] != signs[(n + 1) % 4]:
                         polygon.append(spot(here, after))
                 cells.append(polygon)
-    return stand_up(lens, plane, corner, step, flat, cells)
+    return stand_up(lens, plane, corner, step, flat, cells, floor)
 
 
-def stand_up(lens, plane, corner, step, flat, cells):
+def stand_up(lens, plane, corner, step, flat, cells, floor):
     """Both sheets along the camera's rays, and a wall wherever an edge belongs to one cell only."""
     x0, y0, z0, focal, middle_x, middle_y, sine, cosine = lens
     sheets = ([], [])
@@ -61,8 +62,9 @@ def stand_up(lens, plane, corner, step, flat, cells):
         down = (corner[1] + row * step - middle_y) / focal
         ray = (across, cosine - down * sine, -sine - down * cosine)
         reach = (plane - y0) / ray[1]
-        for sheet, offset in ((sheets[0], -before), (sheets[1], behind)):
-            t = reach * (1 + 0.1 * offset / focal)
+        most = -z0 / ray[2] if floor and ray[2] < 0 else 2 * reach
+        for sheet, offset, short in ((sheets[0], -before, 0.995), (sheets[1], behind, 0.999)):
+            t = min(reach * (1 + 0.1 * offset / focal), most * short)
             sheet.append((x0 + ray[0] * t, y0 + ray[1] * t, z0 + ray[2] * t))
     count, once = len(flat), {}
     for cell in cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.models.offline.dialogue import Call, Result, Task
 from agent.models.offline.reading import Reading, read_picture
@@ -14,7 +14,9 @@ PARTS = (24, 14, 34, 18)
 QUICK_PARTS = 20
 _SAID = re.compile(r"at most (\d+) parts")
 
-Step = Generator[Call, Result, Result]
+T = TypeVar("T")
+Step = Generator[Call, Result, T]
+"""A piece of a script that comes to a T."""
 
 
 def most_parts(task: Task) -> int:
@@ -34,12 +36,12 @@ def reading_of(task: Task) -> Reading:
     return read_picture(task.reference, task.cutout, most_parts(task))
 
 
-def run_code(purpose: str, code: str) -> Step:
+def run_code(purpose: str, code: str) -> Step[Result]:
     result = yield Call("run_code", {"purpose": purpose, "code": code})
     return result
 
 
-def finish(summary: str) -> Step:
+def finish(summary: str) -> Step[Result]:
     result = yield Call("finish", {"summary": summary})
     return result
 
@@ -50,7 +52,7 @@ def score(measures: dict[str, Any]) -> float:
     return float(measures.get("psnr_db") or 0) + 10 * float(measures.get("ssim") or 0) + 10 * float(iou or 0)
 
 
-def keep_if_better(before: float, result: Result, margin: float = 0.0) -> Generator[Call, Result, float]:
+def keep_if_better(before: float, result: Result, margin: float = 0.0) -> Step[float]:
     """Take an edit back unless it measures better than `before`; the score that now stands."""
     if not result.committed:
         return before
@@ -61,6 +63,6 @@ def keep_if_better(before: float, result: Result, margin: float = 0.0) -> Genera
     return before
 
 
-def start_score() -> Generator[Call, Result, float]:
+def start_score() -> Step[float]:
     result = yield Call("measure", {})
     return score(result.measures)

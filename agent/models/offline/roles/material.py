@@ -1,10 +1,90 @@
-"""The generator of the material stage."""
+"""The generator of the material stage: base colours, then shades within parts and gradients of the ground, measured at each step."""
 
 from __future__ import annotations
 
-from agent.models.offline.dialogue import Script, Task
-from agent.models.offline.roles.common import finish
+from agent.models.offline.colors import Floats
+from agent.models.offline.dialogue import Call, Result, Script, Task
+from agent.models.offline.reading import Reading
+from agent.models.offline.reliefs import reliefs
+from agent.models.offline.rendering import seen
+from agent.models.offline.roles.common import Step, finish, keep_if_better, reading_of, run_code, score, start_score
+from agent.models.offline.stage_set import Sheet, sheets
+from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code, step_of
+from agent.models.offline.tints import (
+    Colors,
+    corrected,
+    first_colors,
+    gradient_over,
+    light_on,
+    masks,
+    shades_of,
+)
+
+MOST_SHADES = 4
+CORRECTIONS = 2
 
 
 def refine(task: Task) -> Script:
-    yield from finish("Nothing yet.")
+    if task.round > 1:
+        yield from finish("The colours stay: they were measured in the first round.")
+        return
+    reading = reading_of(task)
+    behind = sheets(reading)
+    start = yield from start_score()
+    colors, stands = yield from _colors(reading, behind)
+    stands = yield from _gradients(task, reading, behind, colors, stands)
+    stands = yield from _shades(task, reading, colors, stands)
+    if stands < start:
+        yield Call("revert", {"to": "start"})
+    yield from finish(f"Colours from the picture divided by the light; score {start:.2f} → {max(stands, start):.2f}.")
+
+
+def _colors(reading: Reading, behind: list[Sheet]) -> Step[tuple[Colors, float]]:
+    """One colour for each material, corrected by what the render shows."""
+    colors, where = first_colors(reading, behind), masks(reading, behind)
+    result = yield from run_code("colours of the regions", recolor_code(colors))
+    stands = score(result.measures)
+    for _ in range(CORRECTIONS):
+        if not result.committed:
+            break
+        render, _ = seen(result.pictures[0], reading)
+        better = corrected(colors, where, reading.linear, render)
+        result = yield from run_code("colours corrected for the light", recolor_code(better))
+        after = yield from keep_if_better(stands, result)
+        if after <= stands:
+            break
+        colors, stands = better, after
+    return colors, stands
+
+
+def _close_look(task: Task, reading: Reading) -> Step[Floats]:
+    px = min(max(reading.frame.width, reading.frame.height), 256 if task.preset == "quick" else 512)
+    result: Result = yield Call("look", {"px": max(16, px), "samples": 8 if task.preset == "quick" else 16})
+    return seen(result.pictures[0], reading)[0] if result.pictures else reading.linear
+
+
+def _gradients(task: Task, reading: Reading, behind: list[Sheet], colors: Colors, stands: float) -> Step[float]:
+    if not behind:
+        return stands
+    render = yield from _close_look(task, reading)
+    fitted = []
+    for sheet in behind:
+        light = light_on(render, colors[sheet.name], sheet.mask)
+        fitted.append((sheet, gradient_over(sheet, reading.linear, light)))
+    result = yield from run_code("gradients of the background", gradient_code(fitted))
+    return (yield from keep_if_better(stands, result))
+
+
+def _shades(task: Task, reading: Reading, colors: Colors, stands: float) -> Step[float]:
+    render = yield from _close_look(task, reading)
+    made = []
+    for part in reading.parts:
+        light = light_on(render, colors[part.name], part.mask)
+        shades = shades_of(part, reading.linear, light, MOST_SHADES)
+        if shades:
+            made.append(shades)
+    if not made:
+        return stands
+    steps = step_of(reliefs(reading))
+    result = yield from run_code("shades within parts", shades_code(reading, made, steps))
+    return (yield from keep_if_better(stands, result))

@@ -1,0 +1,53 @@
+"""Owns the code of the material stage: colours, shades and gradients as calls of the box's helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from agent.models.offline.colors import Floats
+from agent.models.offline.reading import Reading
+from agent.models.offline.reliefs import Relief
+from agent.models.offline.scaffold import lens
+from agent.models.offline.stage_set import Sheet
+from agent.models.offline.tints import Shades
+from agent.models.offline.writing import edit, literal, text
+
+
+def recolor_code(colors: Mapping[str, Floats]) -> str:
+    return edit(*(f"recolor({text(name)}, {literal(color)})" for name, color in colors.items()))
+
+
+def shades_code(reading: Reading, made: Iterable[Shades], step: Mapping[str, float]) -> str:
+    """Rows of digits at the fineness of each part's faces."""
+    lines = [f"lens = {lens(reading)}"]
+    for one in made:
+        corner, rows = _rows(one, max(1.5, 0.75 * step.get(one.name, 3.0)))
+        digits = ",\n".join(repr(row) for row in rows)
+        place = f"{literal(corner[:2])}, {literal(corner[2])}"
+        lines.append(f"shades({text(one.name)}, {literal(one.colors)}, lens, {place}, [\n{digits}])")
+    return edit(*lines)
+
+
+def _rows(one: Shades, step: float) -> tuple[tuple[float, float, float], list[str]]:
+    """The numbers at the middles of square cells over the part's box."""
+    height, width = one.numbers.shape
+    left, top, right, bottom = one.box
+    y = np.clip((top + (np.arange(int(np.ceil((bottom - top) / step))) + 0.5) * step).astype(int), 0, height - 1)
+    x = np.clip((left + (np.arange(int(np.ceil((right - left) / step))) + 0.5) * step).astype(int), 0, width - 1)
+    numbers = one.numbers[np.ix_(y, x)]
+    return (float(left), float(top), step), ["".join(map(str, row)) for row in numbers.tolist()]
+
+
+def gradient_code(sheets: Iterable[tuple[Sheet, Floats]]) -> str:
+    """Both faces of a sheet take the same colours."""
+    lines = []
+    for sheet, colors in sheets:
+        flat = literal(colors.reshape(-1, 3), 3)
+        lines.append(f"gradient({text(sheet.name)}, 2 * {flat})")
+    return edit(*lines)
+
+
+def step_of(made: Iterable[Relief]) -> dict[str, float]:
+    return {one.name: one.step for one in made}
