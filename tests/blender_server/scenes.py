@@ -1,6 +1,6 @@
 """Scenes for the server's tests, as the code that builds them."""
 
-SMALL = '''
+SMALL = """
 import math
 
 def material(name, color):
@@ -37,11 +37,11 @@ camera.location, camera.rotation_euler = (4, -8, 4), (math.radians(68), 0, math.
 for thing in (lamp, camera):
     scene.collection.objects.link(thing)
 scene.camera = camera
-'''
+"""
 
 RICH = (
     SMALL
-    + '''
+    + """
 image = bpy.data.images.new("Wood", 4, 4)
 image.pixels[:] = [0.25] * 64
 sky = bpy.data.images.new("Sky", 4, 4)
@@ -73,7 +73,7 @@ layer = cup.data.vertex_colors.new(name="Dirt") if not hasattr(cup.data, "color_
     cup.data.color_attributes.new("Dirt", "FLOAT_COLOR", "CORNER"))
 
 line = bpy.data.curves.new("Wire", "CURVE")
-line.dimensions = "3D"
+line.dimensions, line.bevel_depth = "3D", 0.05
 spline = line.splines.new("BEZIER")
 spline.bezier_points.add(2)
 for index, point in enumerate(spline.bezier_points):
@@ -91,5 +91,5 @@ limit.name = "Limit"
 things = bpy.data.collections.new("Things")
 scene.collection.children.link(things)
 things.objects.link(wire)
-'''
+"""
 )

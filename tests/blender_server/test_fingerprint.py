@@ -14,8 +14,14 @@ TABLE = 'bpy.data.objects["Table"]'
 CUP = 'bpy.data.objects["Cup"]'
 RED = 'bpy.data.materials["Red"].node_tree'
 BLUE = 'bpy.data.materials["Blue"].node_tree'
+PRINCIPLED = f'{RED}.nodes["Principled BSDF"].inputs'
+TALL = f'{TABLE}.data.shape_keys.key_blocks["Tall"]'
+PAINT = 'bpy.data.node_groups["Paint"].nodes["Value"]'
+WOOD = 'bpy.data.images["Wood"]'
 SCENE = "bpy.context.scene"
-WORLD = 'bpy.data.worlds["World"].node_tree'
+RAMP = f'{BLUE}.nodes["Ramp"]'
+BACKGROUND = 'bpy.data.worlds["World"].node_tree.nodes["Background"].inputs'
+OTHER_SCENE = {(factor, "scene:Other") for factor in ("structure", "camera", "world", "view", "host")}
 
 CHANGES = [
     # what is done, code, what the fingerprint must name and nothing else
@@ -25,8 +31,8 @@ CHANGES = [
     ("a modifier off", f'{TABLE}.modifiers["Smooth"].show_render = False', {("geometry", "object:Table")}),
     ("modifiers swapped", "MODIFIERS", {("geometry", "object:Table")}),
     ("a new modifier", f'{CUP}.modifiers.new("Thick", "SOLIDIFY")', {("geometry", "object:Cup")}),
-    ("a shape key's value", f'{TABLE}.data.shape_keys.key_blocks["Tall"].value = 0.5', {("geometry", "key:Key")}),
-    ("a shape key's point", f'{TABLE}.data.shape_keys.key_blocks["Tall"].data[1].co.x += 0.1', {("geometry", "key:Key")}),
+    ("a shape key's value", f'{TALL}.value = 0.5', {("geometry", "key:Key")}),
+    ("a shape key's point", f'{TALL}.data[1].co.x += 0.1', {("geometry", "key:Key")}),
     ("a weight", f'{TABLE}.vertex_groups["Legs"].add([1], 0.75, "REPLACE")', {("geometry", "mesh:Table")}),
     ("a vertex group", f'{CUP}.vertex_groups.new(name="Rim")', {("geometry", "object:Cup")}),
     ("a crease", "CREASE", {("geometry", "mesh:Cup")}),
@@ -47,15 +53,15 @@ CHANGES = [
     ("a new empty collection", "COLLECTION", {("structure", "collection:Dishes"), ("structure", "collection:Things")}),
     ("into a collection", f'bpy.data.collections["Things"].objects.link({CUP})', {("structure", "object:Cup")}),
     ("a collection left out", "EXCLUDE", {("structure", "scene:Scene")}),
-    ("a node's value", f'{RED}.nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.51', {("material", "material:Red")}),
+    ("a node's value", f'{PRINCIPLED}["Roughness"].default_value = 0.51', {("material", "material:Red")}),
     ("a node's option", f'{RED}.nodes["Picture"].interpolation = "Closest"', {("material", "material:Red")}),
     ("a cut link", f"{RED}.links.remove({RED}.links[-1])", {("material", "material:Red")}),
     ("a new node", f'{BLUE}.nodes.new("ShaderNodeTexNoise")', {("material", "material:Blue")}),
-    ("a colour ramp's stop", f'{BLUE}.nodes["Ramp"].color_ramp.elements[0].position = 0.1', {("material", "material:Blue")}),
-    ("a group's value", 'bpy.data.node_groups["Paint"].nodes["Value"].outputs[0].default_value = 2', {("material", "nodetree:Paint")}),
-    ("a painted pixel", 'bpy.data.images["Wood"].pixels[5] = 0.75', {("material", "image:Wood")}),
+    ("a colour ramp's stop", f'{RAMP}.color_ramp.elements[0].position = 0.1', {("material", "material:Blue")}),
+    ("a group's value", f'{PAINT}.outputs[0].default_value = 2', {("material", "nodetree:Paint")}),
+    ("a painted pixel", f'{WOOD}.pixels[5] = 0.75', {("material", "image:Wood")}),
     ("a swapped image", "SWAP", {("material", "material:Red"), ("material", "image:Wood"), ("material", "image:Oak")}),
-    ("an image read as data", 'bpy.data.images["Wood"].colorspace_settings.name = "Non-Color"', {("material", "image:Wood")}),
+    ("an image read as data", f'{WOOD}.colorspace_settings.name = "Non-Color"', {("material", "image:Wood")}),
     ("a slot's material", f'{CUP}.material_slots[0].material = bpy.data.materials["Red"]', {("material", "slots:Cup")}),
     ("slots of the object", f'{CUP}.material_slots[0].link = "OBJECT"', {("material", "slots:Cup")}),
     ("a face's material", f"{TABLE}.data.polygons[1].material_index = 1", {("material", "mesh:Table")}),
@@ -70,16 +76,16 @@ CHANGES = [
     ("a light's place", 'bpy.data.objects["Lamp"].location.x += 0.1', {("light", "object:Lamp")}),
     ("a light off", 'bpy.data.objects["Lamp"].hide_render = True', {("light", "object:Lamp")}),
     ("a second light", "SECOND_LIGHT", {("light", "object:Sun"), ("light", "light:Sun")}),
-    ("the world's strength", f'{WORLD}.nodes["Background"].inputs["Strength"].default_value = 0.9', {("world", "world:World")}),
+    ("the world's strength", f'{BACKGROUND}["Strength"].default_value = 0.9', {("world", "world:World")}),
     ("the sky's pixel", 'bpy.data.images["Sky"].pixels[0] = 1', {("world", "image:Sky")}),
     ("no world", f"{SCENE}.world = None", {("world", "scene:Scene"), ("world", "world:World"), ("world", "image:Sky")}),
     ("exposure", f"{SCENE}.view_settings.exposure = 0.1", {("view", "scene:Scene")}),
     ("view transform", f'{SCENE}.view_settings.view_transform = "Raw"', {("view", "scene:Scene")}),
     ("a driver", f'{CUP}.driver_add("location", 0).driver.expression = "0"', {("host", "object:Cup")}),
-    ("a driver in a node tree", f'{RED}.nodes["Principled BSDF"].inputs["Roughness"].driver_add("default_value")', {("host", "material:Red")}),
+    ("a driver in a node tree", f'{PRINCIPLED}["Roughness"].driver_add("default_value")', {("host", "material:Red")}),
     ("a key frame", f'{CUP}.keyframe_insert("location")', {("host", "object:Cup"), ("host", "action:CupAction")}),
     ("a text", 'bpy.data.texts.new("run.py").write("import os")', {("host", "text:run.py")}),
-    ("a second scene", 'bpy.data.scenes.new("Other")', {(factor, "scene:Other") for factor in ("structure", "camera", "world", "view", "host")}),
+    ("a second scene", 'bpy.data.scenes.new("Other")', OTHER_SCENE),
     ("a compositor", "COMPOSITOR", {("host", "scene:Scene")}),
     ("a marker", f'{SCENE}.timeline_markers.new("M", frame=3)', {("host", "scene:Scene")}),
     ("the frame", f'{SCENE}["frame_px"] = (320, 200)', {("host", "scene:Scene")}),
@@ -189,7 +195,9 @@ def test_an_image_that_material_and_world_share_belongs_to_both(rich):
 def test_topology_tells_a_moved_vertex_from_a_new_face(rich, base):
     rich.edit(f"{TABLE}.data.vertices[3].co.x += 0.001")
     assert rich.fingerprint().topology == base.topology
-    rich.edit(f"import bmesh\nm = bmesh.new(); m.from_mesh({CUP}.data)\nm.faces.remove(m.faces[:][0])\nm.to_mesh({CUP}.data)")
+    rich.edit(
+        f"import bmesh\nm = bmesh.new(); m.from_mesh({CUP}.data)\nm.faces.remove(m.faces[:][0])\nm.to_mesh({CUP}.data)"
+    )
     after = rich.fingerprint().topology
     assert {key for key in after if after[key] != base.topology.get(key)} == {"mesh:Cup"}
 

@@ -76,7 +76,7 @@ def test_the_same_scene_gives_the_same_pixels_again_after_reopening_and_in_anoth
     [
         'bpy.data.objects["Cup"].location.x = 0.5',
         'bpy.data.meshes["Cup"].vertices[0].co.x -= 1',
-        'bpy.data.materials["Red"].node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0, 1, 0, 1)',
+        'bpy.data.materials["Red"].node_tree.nodes["Principled BSDF"].inputs[0].default_value = (0, 1, 0, 1)',
         'bpy.data.lights["Lamp"].energy = 100',
         'bpy.data.objects["Lamp"].location = (-3, -3, 5)',
         'bpy.data.worlds["World"].node_tree.nodes["Background"].inputs["Strength"].default_value = 0.2',
@@ -109,26 +109,34 @@ def test_size_is_what_was_asked(small):
 
 # ── object ids ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_pixel_of_an_id_picture_is_an_object_or_nothing(small):
-    small.call(ExecuteRequest(source="""
+    small.call(
+        ExecuteRequest(
+            source="""
 bpy.context.scene.view_settings.exposure = 2
 bpy.context.scene.view_settings.gamma = 0.5
 bpy.context.scene.cycles.film_exposure = 3
 bpy.data.cameras["Camera"].dof.use_dof = True
 glass = bpy.data.materials["Blue"].node_tree
 glass.nodes["Principled BSDF"].inputs["Alpha"].default_value = 0.3
-"""))
+"""
+        )
+    )
     found = ids(small, width_px=128, height_px=128)
     assert set(found) == {"", "Cup", "Ground", "Table"}
 
 
 def test_a_visible_light_is_no_object(small):
-    small.call(ExecuteRequest(source="""
+    small.call(
+        ExecuteRequest(
+            source="""
 lamp = bpy.data.objects["Lamp"]
 lamp.matrix_world = bpy.data.objects["Camera"].matrix_world
 lamp.location += lamp.matrix_world.to_3x3() @ __import__("mathutils").Vector((0, 0, -2))
 lamp.rotation_euler.x += 3.14159
 lamp.data.size = 50
-"""))
+"""
+        )
+    )
     assert set(ids(small)) == {"", "Cup", "Ground", "Table"}
 
 
@@ -153,11 +161,15 @@ bpy.context.scene.camera = camera
 
 
 def test_an_id_picture_shows_what_the_colour_picture_shows(small):
-    small.call(ExecuteRequest(source="""
+    small.call(
+        ExecuteRequest(
+            source="""
 for name, color in (("Red", (1, 0, 0, 1)), ("Blue", (0, 0, 1, 1))):
     node = bpy.data.materials[name].node_tree.nodes["Principled BSDF"]
     node.inputs["Base Color"].default_value = color
-"""))
+"""
+        )
+    )
     found, colors = ids(small), picture(small, samples=16)[1].astype(int)
     inside = found["Cup"] & np.roll(found["Cup"], 2, 0) & np.roll(found["Cup"], -2, 0) & np.roll(found["Cup"], 2, 1)
     assert inside.sum() > 5
@@ -171,12 +183,16 @@ def test_an_orbit_that_turns_nothing_is_the_target_view(small):
 
 def test_a_positive_azimuth_turns_the_camera_counter_clockwise(small):
     """Then what stands to the east of the pivot, behind it at first, comes to the picture's right side, nearer."""
-    small.call(ExecuteRequest(source="""
+    small.call(
+        ExecuteRequest(
+            source="""
 camera = bpy.data.objects["Camera"]
 camera.location, camera.rotation_euler = (0, -8, 1), (1.5708, 0, 0)
 bpy.data.objects["Cup"].parent = None
 bpy.data.objects["Cup"].location = (0, 3, 1)
-"""))
+"""
+        )
+    )
     across, _ = middle(ids(small, view=OrbitView(azimuth_deg=45, focus="Table"))["Cup"])
     assert across > 0.55
     across, _ = middle(ids(small, view=OrbitView(azimuth_deg=-45, focus="Table"))["Cup"])
@@ -196,7 +212,9 @@ def test_elevation_stops_short_of_the_pole(small):
 
 
 def test_half_the_distance_shows_twice_the_size(small):
-    far, near = (ids(small, view=OrbitView(distance=distance, focus="Table"), width_px=128, height_px=128) for distance in (2, 1))
+    far, near = (
+        ids(small, view=OrbitView(distance=distance, focus="Table"), width_px=128, height_px=128) for distance in (2, 1)
+    )
     ratio = (near["Table"] | near["Cup"]).sum() / (far["Table"] | far["Cup"]).sum()
     assert 3.3 < ratio < 5
 
@@ -219,10 +237,14 @@ def test_a_preset_frames_the_whole_of_its_focus(small, side, size):
 
 
 def test_sides_are_where_blender_has_them(small):
-    small.call(ExecuteRequest(source="""
+    small.call(
+        ExecuteRequest(
+            source="""
 bpy.data.objects["Cup"].parent = None
 bpy.data.objects["Cup"].location = (2, 0, 0.5)
-"""))
+"""
+        )
+    )
     right_of_table = {"front": 1, "back": -1}
     for side, sign in right_of_table.items():
         found = ids(small, view=PresetView(side=side))

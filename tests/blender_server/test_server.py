@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -135,8 +136,9 @@ def test_it_dies_with_its_parent(kind, tmp_path_factory):
     folder = tmp_path_factory.mktemp("w")
     own = ["--folder", str(folder), "--epoch", "x", "--vendor", str(kind.vendor)]
     line = [*command(kind), "--", *own]
-    code = f"import subprocess, time; print(subprocess.Popen({line!r}, stdout=subprocess.DEVNULL).pid, flush=True); time.sleep(60)"
-    parent = subprocess.Popen([os.sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    start = f"import subprocess, time\nchild = subprocess.Popen({line!r}, stdout=subprocess.DEVNULL)\n"
+    code = start + "print(child.pid, flush=True)\ntime.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
     eventually(lambda: (folder / "faults.log").exists(), 30)
     parent.send_signal(signal.SIGKILL)
@@ -188,7 +190,9 @@ def test_whatever_the_code_raises_is_its_own_and_told(server, source, said):
 
 
 def test_only_the_end_of_a_long_output_is_kept(server):
-    reply = server.call(ExecuteRequest(source="for n in range(100_000): print(n)\nimport sys\nprint('!', file=sys.stderr)"))
+    reply = server.call(
+        ExecuteRequest(source="for n in range(100_000): print(n)\nimport sys\nprint('!', file=sys.stderr)")
+    )
     assert len(reply.stdout) == 16 * 1024 and reply.stdout.endswith("99999\n!\n")
 
 
@@ -217,7 +221,11 @@ def refusal(server, request):
 
 
 def test_a_scene_that_needs_other_files_is_refused(server, tmp_path):
-    source = f"i = bpy.data.images.new('Far', 4, 4)\ni.filepath = {str(tmp_path / 'none.png')!r}\ni.source = 'FILE'\ni.use_fake_user = True"
+    far = str(tmp_path / "none.png")
+    source = f"""
+image = bpy.data.images.new("Far", 4, 4)
+image.filepath, image.source, image.use_fake_user = {far!r}, "FILE", True
+"""
     server.call(ExecuteRequest(source=source))
     error = refusal(server, SnapshotRequest(file="x.blend"))
     assert error.code == errors.REFUSED and '"Far"' in error.message

@@ -1,0 +1,152 @@
+"""What inspect tells is where things are, in the world and in the picture, and all of it is JSON."""
+
+import json
+
+import pytest
+
+from protocol.models import DumpRequest, ExecuteRequest, InspectRequest
+from tests.blender_server.scenes import RICH
+from tests.blender_server.test_rendering import ids
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture(scope="session")
+def rich_file(shared):
+    shared.fresh()
+    shared.edit(RICH)
+    (shared.folder / "edit.blend").rename(shared.folder / "inspected.blend")
+    return "inspected.blend"
+
+
+@pytest.fixture
+def rich(shared, rich_file):
+    shared.fresh(rich_file)
+    return shared
+
+
+def inspect(server, subject, name=""):
+    what = server.call(InspectRequest(subject=subject, name=name)).what
+    assert json.loads(json.dumps(what, allow_nan=False)) == what
+    return what
+
+
+def entries(server):
+    return {entry["name"]: entry for entry in inspect(server, "scene")["objects"]}
+
+
+def test_objects_are_told_in_the_world(rich):
+    cup = entries(rich)["Cup"]
+    assert cup["parent"] == "Table" and cup["materials"] == ["Blue"] and cup["type"] == "MESH"
+    assert cup["location"] == pytest.approx([0, 0, 1.75])
+    assert cup["world_box"][0] == pytest.approx([-0.25, -0.25, 1.5]) and cup["dimensions"] == pytest.approx([0.5] * 3)
+    assert (cup["vertices"], cup["faces"], cup["hidden"]) == (8, 6, False)
+
+
+def test_screen_boxes_are_where_the_render_shows_the_objects(rich):
+    for aspect in ((128, 128), (160, 80), (80, 160)):
+        rich.edit(f'bpy.context.scene["frame_px"] = {aspect}\nbpy.data.cameras["Camera"].shift_x = 0.1')
+        shown, told = ids(rich, width_px=aspect[0], height_px=aspect[1]), entries(rich)
+        for name in ("Cup", "Wire", "Label"):
+            rows, columns = shown[name].any(axis=1).nonzero()[0], shown[name].any(axis=0).nonzero()[0]
+            box = (
+                columns[0] / aspect[0],
+                rows[0] / aspect[1],
+                (columns[-1] + 1) / aspect[0],
+                (rows[-1] + 1) / aspect[1],
+            )
+            if name == "Cup":
+                assert told[name]["screen_box"] == pytest.approx(box, abs=0.02)
+            left, top, right, bottom = told[name]["screen_box"]
+            assert left < box[0] + 0.02 and top < box[1] + 0.02 and right > box[2] - 0.02 and bottom > box[3] - 0.02
+
+
+def test_an_orthographic_camera_is_projected_too(rich):
+    rich.call(
+        ExecuteRequest(
+            source="""
+camera = bpy.data.objects["Camera"]
+camera.data.type, camera.data.ortho_scale = "ORTHO", 4
+camera.location, camera.rotation_euler = (0, 0, 10), (0, 0, 0)
+bpy.data.objects["Table"].modifiers.clear()
+"""
+        )
+    )
+    told = entries(rich)["Cup"]
+    assert told["screen_box"] == pytest.approx([0.4375, 0.4375, 0.5625, 0.5625], abs=1e-4)
+    assert told["in_frame"] == 1.0
+
+
+def test_in_frame_is_the_part_of_the_box_that_is_seen(rich):
+    rich.call(
+        ExecuteRequest(
+            source="""
+camera = bpy.data.objects["Camera"]
+camera.data.type, camera.data.ortho_scale = "ORTHO", 4
+camera.location, camera.rotation_euler = (2, 0, 10), (0, 0, 0)
+bpy.data.objects["Cup"].parent = None
+bpy.data.objects["Cup"].location = (0, 0, 0)
+"""
+        )
+    )
+    assert entries(rich)["Cup"]["in_frame"] == pytest.approx(0.5, abs=1e-3)
+    rich.call(ExecuteRequest(source='bpy.data.objects["Cup"].location.x = -9'))
+    assert entries(rich)["Cup"]["in_frame"] == 0.0
+
+
+def test_what_is_behind_the_camera_has_no_screen_box(rich):
+    rich.call(
+        ExecuteRequest(source='bpy.data.objects["Cup"].parent = None\nbpy.data.objects["Cup"].location = (8, -16, 7)')
+    )
+    assert entries(rich)["Cup"]["screen_box"] is None
+
+
+def test_a_ground_that_reaches_behind_the_camera_has_a_bounded_box(rich):
+    rich.call(ExecuteRequest(source='bpy.data.objects["Ground"].scale = (50, 50, 50)'))
+    box = entries(rich)["Ground"]["screen_box"]
+    assert all(-10 <= value <= 11 for value in box) and box[0] < 0 and box[2] > 1 and box[1] < 0.5
+
+
+def test_camera_lights_world_and_view_are_told(rich):
+    what = inspect(rich, "scene")
+    camera = what["camera"]
+    assert camera["location"] == [4.0, -8.0, 4.0] and camera["rotation_deg"] == pytest.approx([68, 0, 25], abs=1e-3)
+    assert camera["fov_deg"] == pytest.approx([39.5978, 39.5978]) and camera["lens_mm"] == 50.0
+    assert what["lights"][0]["name"] == "Lamp" and what["lights"][0]["energy"] == 500.0
+    assert what["world"]["color"] == pytest.approx([0.3, 0.4, 0.6]) and what["world"]["strength"] == 1.0
+    assert what["view"] == {"view_transform": "Standard", "look": "None", "exposure": 0.0, "gamma": 1.0}
+
+
+def test_a_scene_without_anything_is_told_too(server):
+    what = inspect(server, "scene")
+    assert (what["objects"], what["camera"], what["world"]) == ([], None, None)
+
+
+def test_an_object_shows_its_modifiers_slots_and_keys(rich):
+    what = inspect(rich, "object", "Table")
+    assert [modifier["type"] for modifier in what["modifiers"]] == ["BEVEL", "SUBSURF"]
+    assert what["modifiers"][0]["values"]["width"] == 0.02
+    assert what["slots"] == [{"material": "Red", "faces": 6}, {"material": "Blue", "faces": 0}]
+    assert what["shape_keys"] == {"Basis": 0.0, "Tall": 0.0} and what["vertex_groups"] == ["Legs"]
+    assert what["children"] == ["Cup"] and what["uv_maps"] == ["UVMap"]
+    assert inspect(rich, "object", "Cup")["custom"] == {"maker": "us"}
+    for name in ("Camera", "Lamp", "Kitchen", "Wire", "Label"):
+        assert inspect(rich, "object", name)["name"] == name
+
+
+def test_a_material_shows_values_and_links(rich):
+    what = inspect(rich, "material", "Red")
+    nodes = {node["name"]: node for node in what["nodes"]}
+    assert nodes["Principled BSDF"]["values"]["Roughness"] == 0.5
+    assert "Base Color" not in nodes["Principled BSDF"]["values"]
+    assert "Picture.Color → Principled BSDF.Base Color" in what["links"]
+    assert what["users"] == ["Table"]
+
+
+def test_a_dump_holds_meshes_as_buffers_and_the_rest_as_numbers(rich):
+    reply, payloads = rich.client.call(DumpRequest(), 60)
+    cup = reply.meshes["mesh:Cup"]
+    assert len(payloads[cup["vertices"]]) == 8 * 12 and len(payloads[cup["uv:UVMap"]]) == 24 * 8
+    assert len(payloads[cup["loop_starts"]]) == 6 * 4 and len(payloads[cup["corner_vertices"]]) == 24 * 4
+    assert reply.numbers["object:Cup"]["location"] == (0.0, 0.0, 1.25)
+    assert reply.texts["slots:Cup"]["material_slots[0].material"] == "Blue"
