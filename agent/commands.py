@@ -82,7 +82,7 @@ def show(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """The rebuild proof again, of the scene and program as they lie in the folder; 3 when they differ."""
-    from agent.proof import verify as prove_again
+    from agent.rebuild.proof import verify as prove_again
 
     folder = RunFolder(options.folder)
     entry = folder.first_entry()

@@ -14,8 +14,8 @@ from agent import prompting
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
-from agent.program import program_text
-from agent.proof import Proof, Proved, prove
+from agent.rebuild.program import program_text
+from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
@@ -78,7 +78,7 @@ def begin(run: Run) -> Snapshot:
 
 def frame_edit(run: Run) -> Edit:
     """The host's own edit: the picture's size, and whether the film is transparent."""
-    width, height = run.frame(run.config.target_px)
+    width, height = run.reference.frame(run.config.target_px)
     cut_out = int(run.reference.kind == "cutout")
     source = (
         "import bpy\n\n"
@@ -183,12 +183,15 @@ def _prove(bench: Workbench) -> Proved:
 def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Checklist) -> None:
     run, folder = bench.run, bench.run.folder.stage(stage.name)
     write_atomically(folder / "render.png", result.png)
-    edits = [one.edit for one in run.store.ancestry(result.snapshot_id) if one.edit is not None]
-    write_atomically(
-        folder / "program.py", program_text(edits, title=run.folder.path.name, blender=run.blender.version)
-    )
+    write_atomically(folder / "program.py", _prove(bench).program if result.proof else _unproved_program(bench))
     write_json(folder / "checklist.json", tell(checklist))
     _copy_scene(run, run.store.get(result.snapshot_id), folder / "scene.blend")
+
+
+def _unproved_program(bench: Workbench) -> str:
+    run = bench.run
+    edits = [one.edit for one in run.store.ancestry(bench.head.id) if one.edit is not None]
+    return program_text(edits, title=run.folder.path.name, blender=run.blender.version)
 
 
 def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:

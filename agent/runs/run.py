@@ -28,9 +28,3 @@ class Run:
     blender: Blender
     store: SnapshotStore
     pool: Pool
-
-    def frame(self, long_side_px: int) -> tuple[int, int]:
-        """Width and height in pixels of a picture with the reference's aspect."""
-        width, height = self.reference.width_px, self.reference.height_px
-        scale = long_side_px / max(width, height)
-        return max(1, round(width * scale)), max(1, round(height * scale))

@@ -34,7 +34,7 @@ class Briefing:
     def system(self, prompt_role: str | None = None) -> str:
         """The system prompt; "chooser" is the selector's part at a budget's end."""
         reference = self._run.reference
-        width, height = self._run.frame(self._run.config.target_px)
+        width, height = self._run.reference.frame(self._run.config.target_px)
         tools = TABLE.get((self._stage, self._role), ("choose",))
         return prompting.system_prompt(
             self._stage,

@@ -20,7 +20,7 @@ Pixels = NDArray[np.float64]
 
 def objective_for(name: str, bench: Workbench) -> Objective:
     """The objective of that name at the run's fit size. Raises ValueError where there is nothing of that name."""
-    size = bench.run.frame(bench.run.config.fit_px)
+    size = bench.run.reference.frame(bench.run.config.fit_px)
     if name == "silhouette":
         return _silhouette(bench.run.reference, size)
     reference = _reference_pixels(bench.run.reference, size)

@@ -136,7 +136,7 @@ class Workbench:
         self, view: View | None = None, long_side_px: int | None = None, **settings: object
     ) -> tuple[bytes, RenderReply]:
         config, view = self.run.config, view or TargetView()
-        width, height = self.run.frame(long_side_px or config.look_px)
+        width, height = self.run.reference.frame(long_side_px or config.look_px)
         fields = {"samples": config.look_samples, "transparent": self.run.reference.kind == "cutout", **settings}
         request = RenderRequest.model_validate({"view": view, "width_px": width, "height_px": height, **fields})
         with self.run.console.waiting("rendering"):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.program import program_text, source_literal
+from agent.rebuild.program import program_text, source_literal
 from sandbox.snapshots import Edit
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent import mesh_data
-from agent.equivalence import Dump
 from agent.errors import InputUnreadable, UsageError
-from agent.mesh_data import mesh_edit
-from agent.program import program_text
-from agent.proof import Proved, prove, verify
+from agent.rebuild.equivalence import Dump
+from agent.rebuild.mesh_data import mesh_edit
+from agent.rebuild.program import program_text
+from agent.rebuild.proof import Proved, prove, verify
 from protocol.errors import SetupFailed
 from protocol.models import DumpReply, DumpRequest
 from sandbox.discovery import Blender, find_blender

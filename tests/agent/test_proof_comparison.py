@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.equivalence import Dump, compare
-from agent.mesh_order import Arrays, mesh_deviation
+from agent.rebuild.equivalence import Dump, compare
+from agent.rebuild.mesh_order import Arrays, mesh_deviation
 
 F, I = np.float32, np.int32  # noqa: E741
 

@@ -1,7 +1,7 @@
 """Owns the text of scene.py: the edits of a scene's ancestry as one readable file that needs nothing but Blender.
 
 The file carries `blender_server/editing.py` verbatim, so that it runs edits exactly as the server did. Whether it
-rebuilds the scene indeed is left to `agent/proof.py`.
+rebuilds the scene indeed is left to `agent/rebuild/proof.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Says `identical` for equal fingerprints, `equivalent` where only the order of mesh elements or the last digits differ,
 else `different` with names. A mesh that does not rebuild is written into the program as data, and the proof repeated.
-How two scenes are compared is left to `agent/equivalence.py`, how meshes are written to `agent/mesh_data.py`.
+How two scenes are compared is left to `agent/rebuild/equivalence.py`, how meshes are written to `agent/rebuild/mesh_data.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from agent.equivalence import Comparison, Dump, compare
 from agent.errors import InputUnreadable, UsageError
-from agent.mesh_data import mesh_edit
-from agent.mesh_order import Arrays
-from agent.program import program_text
+from agent.rebuild.equivalence import Comparison, Dump, compare
+from agent.rebuild.mesh_data import mesh_edit
+from agent.rebuild.mesh_order import Arrays
+from agent.rebuild.program import program_text
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
 from sandbox.pool import Pool

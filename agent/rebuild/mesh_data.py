@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.mesh_order import INTEGERS, Arrays
+from agent.rebuild.mesh_order import INTEGERS, Arrays
 from sandbox.snapshots import Edit
 
 LINE = 116

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.mesh_order import Arrays, mesh_deviation, values_deviation
+from agent.rebuild.mesh_order import Arrays, mesh_deviation, values_deviation
 from protocol.models import DumpReply
 
 

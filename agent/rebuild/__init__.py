@@ -1,0 +1,1 @@
+"""The program that builds a scene, and the proof that it does."""
