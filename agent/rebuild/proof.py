@@ -2,7 +2,7 @@
 
 Says `identical` for equal fingerprints, `equivalent` where only the order of mesh elements or the last digits differ,
 else `different` with names. A mesh that does not rebuild is written into the program as data, and the proof repeated.
-How two scenes are compared is left to `agent/rebuild/equivalence.py`, how meshes are written to `agent/rebuild/mesh_data.py`.
+How two scenes are compared is left to `equivalence.py`, how meshes are written to `mesh_data.py`.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ GRAPHER = Place(rollout=0, stage="decomposition", round=1, role="decomposer", or
 
 @pytest.fixture
 def world(tmp_path):
-    def make(model, budget=Budget()):
+    def make(model, budget=None):
         return SimpleNamespace(
             config=Config(),
             journal=Journal(tmp_path),
-            ledger=Ledger(tmp_path / "ledger.jsonl", budget),
+            ledger=Ledger(tmp_path / "ledger.jsonl", budget or Budget()),
             console=Console(),
             model=model,
         )
