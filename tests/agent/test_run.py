@@ -119,6 +119,38 @@ def test_verify_rebuilds_the_scene_and_finds_a_changed_program(finished, tmp_pat
         (folder / "scene.py").write_text(program)
 
 
+def test_a_recorded_run_replays_to_the_same_program_without_the_model(finished, picture, tmp_path):
+    whole, folder = finished[0], tmp_path / "replayed"
+    command = [sys.executable, "-m", "agent", "run", str(picture), "--out", str(folder), "--preset", "quick"]
+    ended = subprocess.run(
+        [*command, "--blender", "wheel", "--model", "recorded", "--recording", str(whole)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (folder / "scene.py").read_text().replace("replayed", "whole") == (whole / "scene.py").read_text()
+
+
+def test_a_budget_ends_the_run_with_the_best_scene_so_far(blender, picture, tmp_path):
+    folder = tmp_path / "stopped"
+    arguments = ("--preset", "quick", "--blender", "wheel", "--max-calls", "7")
+    ended = start("run", picture, "--out", folder, *arguments, asked=tmp_path / "a")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], result["spent"]["calls"]) == ("budget_stopped", 7)
+    assert "7 calls" in result["stopped_by"]
+    assert result["proof"]["outcome"] == "identical"
+
+
+def test_a_budget_too_small_for_any_scene_exits_10(blender, picture, tmp_path):
+    arguments = ("--preset", "quick", "--blender", "wheel", "--max-calls", "1")
+    ended = start("run", picture, "--out", tmp_path / "none", *arguments, asked=tmp_path / "a")
+    assert ended.returncode == 10, ended.stdout + ended.stderr
+    assert "1 calls" in ended.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing_twice(finished, picture, tmp_path):
