@@ -50,10 +50,9 @@ def _booleans(items, name, size):
 
 
 def attributes(owner):
-    """(name, values) of all attributes that are scene, in the order of their names."""
-    for attribute in sorted(owner.attributes, key=lambda attribute: attribute.name):
-        if not attribute.name.startswith("."):
-            yield attribute.name, attribute_values(attribute)
+    """(name, attribute) of all attributes that are scene, in the order of their names."""
+    named = sorted((attribute.name, attribute) for attribute in owner.attributes)
+    return [(name, attribute) for name, attribute in named if not name.startswith(".")]
 
 
 def attribute_values(attribute):

@@ -1,5 +1,6 @@
 """The one file that knows that Blender versions differ. Tries names instead of comparing version numbers."""
 
+import array
 import gzip
 import re
 
@@ -80,15 +81,17 @@ def corner_vertices(mesh):
 def material_indices(mesh):
     """Nothing where all faces use the first slot, whether that is written down or not."""
     found = _by_attribute(mesh, "material_index")
-    if found is None:
+    if found is None and not _all_in_attributes():
         found = buffers.values(mesh.polygons, "material_index", "i", 1)
-    return found if found.tobytes().strip(b"\0") else found[:0]
+    return found if _any(found) else array.array("i")
 
 
 def seams(mesh):
     """Nothing where no edge is a seam."""
-    found = buffers.values(mesh.edges, "use_seam", "?", 1)
-    return found if 1 in found else found[:0]
+    found = _by_attribute(mesh, "uv_seam") or _by_attribute(mesh, ".uv_seam")
+    if found is None and not _all_in_attributes():
+        found = buffers.values(mesh.edges, "use_seam", "?", 1)
+    return found if _any(found) else array.array("b")
 
 
 def uv_values(layer):
@@ -114,7 +117,7 @@ def element_flags(mesh):
     """What later became attributes: smooth faces, sharp edges, creases, bevel weights, custom normals."""
     if mesh.has_custom_normals and "custom_normal" not in mesh.attributes:
         yield "normals", _custom_normals(mesh)
-    if "crease" not in bpy.types.MeshEdge.bl_rna.properties:
+    if _all_in_attributes():
         return
     flags = (
         (mesh.polygons, "use_smooth", "?"),
@@ -124,7 +127,7 @@ def element_flags(mesh):
     )
     for items, name, code in flags:
         found = buffers.values(items, name, code, 1)
-        if found.tobytes().strip(b"\0"):
+        if _any(found):
             yield name, found
 
 
@@ -135,6 +138,15 @@ def _custom_normals(mesh):
     found = buffers.values(mesh.loops, "normal", "f", 3)
     mesh.free_normals_split()
     return found
+
+
+def _all_in_attributes():
+    """4.0 took the last element property that was none out of the old place."""
+    return "crease" not in bpy.types.MeshEdge.bl_rna.properties
+
+
+def _any(found):
+    return bool(found) and bool(found.tobytes().strip(b"\0"))
 
 
 def _by_attribute(mesh, name):

@@ -16,17 +16,18 @@ def topology(mesh):
     yield "corner_vertices", compat.corner_vertices(mesh)
 
 
-def shape(mesh):
-    """(name, values) of a mesh's geometry beside its topology."""
+def shape(mesh, weighted):
+    """(name, values) of a mesh's geometry beside its topology. `weighted`: an object that uses it has vertex groups."""
     yield "vertices", compat.positions(mesh)
     surface = _surface_names(mesh)
-    for name, found in buffers.attributes(mesh):
+    for name, attribute in buffers.attributes(mesh):
         if name not in surface and name not in compat.BUILT_IN_ATTRIBUTES:
-            yield "attribute:" + name, found
+            yield "attribute:" + name, buffers.attribute_values(attribute)
     for name, found in compat.element_flags(mesh):
         yield "attribute:" + name, found
-    if any(len(vertex.groups) for vertex in mesh.vertices):
-        yield "weights", _weights(mesh)
+    weights = _weights(mesh) if weighted else None
+    if weights:
+        yield "weights", weights
 
 
 def surface(mesh):

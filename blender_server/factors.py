@@ -152,6 +152,7 @@ def _compositing(scene):
 # ── everything else ───────────────────────────────────────────────────────────────────────────────────────────────────
 def _add_data(found):
     users = bpy.data.user_map()
+    weighted = {thing.data for thing in bpy.data.objects if len(thing.vertex_groups)}
     for prop in bpy.data.bl_rna.properties:
         name = prop.identifier
         if prop.type != "COLLECTION" or name in coverage.ELSEWHERE or name in coverage.NO_DATA:
@@ -159,7 +160,7 @@ def _add_data(found):
         for datablock in getattr(bpy.data, name):
             if datablock.users or name == "texts":
                 for factor in _factors_of(datablock, name, users):
-                    _add_datablock(found, factor, datablock)
+                    _add_datablock(found, factor, datablock, datablock in weighted)
                 _add_animation(found, datablock)
 
 
@@ -187,7 +188,7 @@ def _of_users(datablock, users, seen):
     return found
 
 
-def _add_datablock(found, factor, datablock):
+def _add_datablock(found, factor, datablock, weighted):
     key, kind = rna.key(datablock), rna.kind(datablock)
     read = {"image": _image, "text": _text, "font": _font, "vectorfont": _font}.get(kind)
     if read:
@@ -202,7 +203,7 @@ def _add_datablock(found, factor, datablock):
     if kind in ("mesh", "curve", "metaball"):
         found[factor, key].append(partial(compat.texture_space, datablock))
     if kind == "mesh":
-        found[factor, key] += [partial(elements.topology, datablock), partial(elements.shape, datablock)]
+        found[factor, key] += [partial(elements.topology, datablock), partial(elements.shape, datablock, weighted)]
         found["material", key].append(partial(elements.surface, datablock))
 
 

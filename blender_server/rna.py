@@ -204,7 +204,8 @@ def _read_collection(struct, name, path, found, depth):
 
 
 def _read_attributes(struct, _name, path, found, _depth):
-    found.extend(("{}[{!r}]".format(path, name), values) for name, values in buffers.attributes(struct))
+    for name, attribute in buffers.attributes(struct):
+        found.append(("{}[{!r}]".format(path, name), buffers.attribute_values(attribute)))
 
 
 def _read_points(struct, name, path, found, _depth):
