@@ -6,7 +6,9 @@ moment the process is known to have ended. Never sends a request twice. Who star
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -66,6 +68,7 @@ class Client:
         self._epoch, self._reply_bytes = epoch, reply_bytes
         self._peer, self._last_id = b"", 0
         self._watched: Watched | None = None
+        self._using, self._closed = threading.RLock(), False  # sockets bear one thread at a time
         self._poller = zmq.Poller()
         self._socket = _bound(context, zmq.ROUTER, folder / "r", reply_bytes)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
@@ -79,9 +82,12 @@ class Client:
         self._poller.register(watched.fileno(), zmq.POLLIN)
 
     def close(self) -> None:
-        self._socket.disable_monitor()
-        for socket in (self._monitor, self._socket, self._echo):
-            socket.close(linger=0)
+        """Waits for a call in another thread, which the end of the process ends at once."""
+        with self._using:
+            self._closed = True
+            self._socket.disable_monitor()
+            for socket in (self._monitor, self._socket, self._echo):
+                socket.close(linger=0)
 
     def wait_hello(self, timeout_s: float) -> HelloReply:
         """The unasked first message; whoever sends it is the peer from then on."""
@@ -96,6 +102,28 @@ class Client:
 
     def begin(self, request: Request, timeout_s: float | None = None) -> Pending:
         """Send a request; its time runs from here."""
+        with self._using:
+            self._check_open(request.method)
+            return self._send(request, timeout_s)
+
+    def finish(self, pending: Pending) -> Answer:
+        """Wait for the answer to what `begin` sent."""
+        with self._using:
+            self._check_open(pending.request.method)
+            return self._await(pending)
+
+    def responds(self, timeout_s: float = 0.25) -> bool:
+        """Whether the process still echoes: tells "alive and busy" from "stopped or dead", never progress."""
+        token = str(time.monotonic_ns()).encode()
+        deadline = time.monotonic() + timeout_s
+        with self._using, contextlib.suppress(zmq.ZMQError):  # nobody connected
+            self._echo.send(token, zmq.NOBLOCK)
+            while (left_s := deadline - time.monotonic()) > 0:
+                if self._echo.poll(math.ceil(left_s * 1000)) and self._echo.recv_multipart()[-1] == token:
+                    return True
+        return False
+
+    def _send(self, request: Request, timeout_s: float | None) -> Pending:
         timeout_s = type(request).timeout_s if timeout_s is None else timeout_s
         self._last_id += 1
         pending = Pending(request, self._last_id, timeout_s, time.monotonic() + timeout_s)
@@ -109,8 +137,7 @@ class Client:
             raise errors.RequestFailed(request.method, errors.BAD_REQUEST, str(error)) from error
         return pending
 
-    def finish(self, pending: Pending) -> Answer:
-        """Wait for the answer to what `begin` sent."""
+    def _await(self, pending: Pending) -> Answer:
         method, before = pending.request.method, self.dropped.total()
         while (left_s := pending.deadline - time.monotonic()) > 0:
             ready = dict(self._poller.poll(math.ceil(left_s * 1000)))
@@ -123,19 +150,6 @@ class Client:
             elif ready:
                 self._await_end(method, "it closed the connection, or sent more than may be sent")
         raise self._timed_out(pending)
-
-    def responds(self, timeout_s: float = 0.25) -> bool:
-        """Whether the process still echoes: tells "alive and busy" from "stopped or dead", never progress."""
-        token = str(time.monotonic_ns()).encode()
-        deadline = time.monotonic() + timeout_s
-        try:
-            self._echo.send(token, zmq.NOBLOCK)
-            while (left_s := deadline - time.monotonic()) > 0:
-                if self._echo.poll(math.ceil(left_s * 1000)) and self._echo.recv_multipart()[-1] == token:
-                    return True
-        except zmq.ZMQError:
-            pass  # nobody connected
-        return False
 
     def _receive(self, method: str) -> wire.Message | None:
         peer, *frames = self._socket.recv_multipart()
@@ -160,6 +174,11 @@ class Client:
         if message.method != pending.request.method:
             raise self._violation(pending.request.method, f"answered {message.method[:40]!r}")
         return True
+
+    def _check_open(self, method: str) -> None:
+        if self._closed:
+            assert self._watched is not None
+            raise self._watched.fault(method)
 
     def _await_end(self, method: str, otherwise: str) -> None:
         """Raise why the process ended; if it does not end, it broke the protocol."""

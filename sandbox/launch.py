@@ -44,7 +44,10 @@ def main(settings: str, *command: str) -> None:
         limit(name, value)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails with EFBIG instead of killing
     os.umask(0o077)
-    os.execv(command[0], command)
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        sys.exit(f"launch: {command[0]} cannot be started: {error.strerror}")
 
 
 if __name__ == "__main__":

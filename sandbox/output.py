@@ -22,10 +22,10 @@ class Output:
         self._thread = threading.Thread(target=self._drain, name="blender-output", daemon=True)
         self._thread.start()
 
-    def tail(self, length: int = 8192) -> str:
+    def tail(self, length: int) -> str:
         """The last that was printed, printable."""
         with self._lock:
-            text = bytes(self._ring[-length:]).decode(errors="replace")
+            text = bytes(self._ring[max(0, len(self._ring) - length) :]).decode(errors="replace")
         return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text.replace("\r", "\n"))
 
     def join(self, patience_s: float) -> None:

@@ -60,10 +60,10 @@ class Pool:
         self.folder = self._scratch.folder
         self._context: Context = zmq.Context()
         self._spawner = ThreadPoolExecutor(1, "blender-spawner")
-        self._booting = ThreadPoolExecutor(2, "blender-boot")
+        self._booting = ThreadPoolExecutor(4, "blender-boot")
         self._burying = ThreadPoolExecutor(2, "blender-burial")
         if self._keeps_standby:
-            self._standby = self._booting.submit(self.boot)
+            self._begin_standby()
         return self
 
     def __exit__(
@@ -73,7 +73,7 @@ class Pool:
         self._spawner.submit(int).result()  # what is being started right now is among the processes after this
         for process in list(self._processes):
             process.kill_root()
-        self._booting.shutdown(cancel_futures=True)
+        self._booting.shutdown()
         for worker in list(self._workers):
             self._burying.submit(self._close, worker)
         self._burying.shutdown()
@@ -106,13 +106,24 @@ class Pool:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def boot(self) -> Worker:
-        """A new worker, in the calling thread's time."""
+        """A new worker."""
+        return self._begin_boot().result()
+
+    def _begin_boot(self) -> Future[Worker]:
+        try:
+            return self._booting.submit(self._boot)
+        except RuntimeError as error:
+            raise SetupFailed("the pool is closed") from error
+
+    def _boot(self) -> Worker:
         for attempt in range(1, BOOT_ATTEMPTS + 1):
             try:
-                return self._boot()
+                return self._boot_once()
             except SetupFailed as error:
+                if self._closing:
+                    raise
                 log.warning("boot attempt %d of %d failed: %s", attempt, BOOT_ATTEMPTS, error)
-                if attempt == BOOT_ATTEMPTS or self._closing:
+                if attempt == BOOT_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
@@ -122,7 +133,7 @@ class Pool:
             return self.boot()
         with self._judging:
             worker = self._ready_standby()
-            self._standby = self._booting.submit(self.boot)
+            self._begin_standby()
         return worker
 
     @contextlib.contextmanager
@@ -141,12 +152,16 @@ class Pool:
                 yield Judge(worker)
             finally:
                 if worker.ended:
-                    self._replace_standby(worker)
+                    self.retire(worker)
+                    self._begin_standby()
 
     def retire(self, worker: Worker) -> None:
         """End a worker; burying it takes place in the background."""
         worker.process.kill_root()
-        self._burying.submit(self._close, worker)
+        try:
+            self._burying.submit(self._close, worker)
+        except RuntimeError:  # the pool ended before the session did
+            self._close(worker)
 
     def _ready_standby(self) -> Worker:
         assert self._standby is not None
@@ -154,19 +169,18 @@ class Pool:
             worker = self._standby.result()
         except BlenderError as error:
             log.warning("the standby did not start: %s", error)
-            self._standby = self._booting.submit(self.boot)
-            return self._standby.result()
+            return self._begin_standby().result()
         if worker.ended:
             log.warning("%r has ended while it stood by", worker)
-            worker = self._replace_standby(worker).result()
+            self.retire(worker)
+            worker = self._begin_standby().result()
         return worker
 
-    def _replace_standby(self, worker: Worker) -> Future[Worker]:
-        self.retire(worker)
-        self._standby = self._booting.submit(self.boot)
+    def _begin_standby(self) -> Future[Worker]:
+        self._standby = self._begin_boot()
         return self._standby
 
-    def _boot(self) -> Worker:
+    def _boot_once(self) -> Worker:
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
         folder = self._scratch.worker_folder()
         worker = Worker(self.blender, self.limits, folder, log_file, self._context, self._spawn)

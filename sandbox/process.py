@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -33,9 +32,10 @@ LAUNCH = Path(__file__).with_name("launch.py")
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS")
 """All that a Blender sees of our environment, which may hold keys."""
 
+TAIL_BYTES = 8192
 WATCH_S = 0.05
-SLOW_WATCH_S = 1.0
-"""For what costs more to look at: new members of the tree, the size of the folder."""
+CHILDREN_EVERY, SLOWLY_EVERY = 5, 20
+"""Rounds of the watch between looks at what costs more: new children; escaped ones, the size of the folder."""
 
 
 class BlenderProcess:
@@ -46,7 +46,7 @@ class BlenderProcess:
         self._verdict: ProcessFault | None = None
         self._condemned = False
         self._peak_bytes = 0
-        self._allowed_output = limits.output_bytes
+        self._printed_before = 0
         self._lock = threading.Lock()
         self._ended_r, self._ended_w = os.pipe()
         self._popen = _spawn(command(blender, limits, folder, epoch), environment(folder, epoch), folder)
@@ -71,11 +71,13 @@ class BlenderProcess:
         return type(found)(method, found.message, self.log_tail())
 
     def log_tail(self) -> str:
-        return self.output.tail() + evidence.reports(self.folder)
+        """What it printed during the last call, and what it wrote down about its end."""
+        printed = self.output.total - self._printed_before
+        return self.output.tail(min(printed, TAIL_BYTES)) + evidence.reports(self.folder)
 
-    def allow_output(self) -> None:
-        """A call begins: it may print as much as one call may."""
-        self._allowed_output = self.output.total + self.limits.output_bytes
+    def begin_call(self) -> None:
+        """It may print as much as one call may from here on."""
+        self._printed_before = self.output.total
 
     @property
     def ended(self) -> bool:
@@ -86,7 +88,7 @@ class BlenderProcess:
         with self._lock:
             self._condemned = True
             if self._popen.returncode is None:
-                os.kill(self.pid, signal.SIGKILL)
+                self.tree.kill_root()
 
     def kill(self) -> None:
         """End the whole tree, now. What it had opened is gone when this returns, unless the kernel holds it."""
@@ -98,20 +100,19 @@ class BlenderProcess:
             log.error("blender pid=%d: some of what it started cannot be killed", self.pid)
 
     def close(self) -> None:
-        """Kill what is left and let go of the descriptors."""
-        self.kill()
+        """Let go of what `kill` has left: descriptors. Nobody may wait for its end any more."""
         self.output.join(1.0)
         os.close(self._ended_r)
 
     def _watch(self) -> None:
         """Until it ends: look at its memory often, at the rest now and then, and end it when it passes a limit."""
         has_ended = _ended(self._popen)
-        looked_at = 0.0
+        rounds = 0
         while not has_ended(WATCH_S):
-            over = self._over_quickly()
-            if not over and time.monotonic() - looked_at > SLOW_WATCH_S:
-                over = self._over_slowly()
-                looked_at = time.monotonic()
+            rounds += 1
+            if rounds % CHILDREN_EVERY == 0:
+                self.tree.refresh()
+            over = self._over_quickly() or (self._over_slowly() if rounds % SLOWLY_EVERY == 0 else None)
             if over:
                 log.warning("blender pid=%d: %s", self.pid, over.message)
                 self._verdict = over
@@ -127,12 +128,11 @@ class BlenderProcess:
         self._peak_bytes = max(self._peak_bytes, used)
         if used > self.limits.memory_bytes:
             return evidence.too_much_memory(used, self.limits)
-        if self.output.total > self._allowed_output:
+        if self.output.total - self._printed_before > self.limits.output_bytes:
             return evidence.too_much("printed more than {} bytes", self.limits.output_bytes)
         return None
 
     def _over_slowly(self) -> ProcessFault | None:
-        self.tree.refresh()
         self.tree.sweep()
         if len(self.tree) > self.limits.processes:
             return evidence.too_much("started more than {} processes", self.limits.processes)

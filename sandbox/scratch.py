@@ -7,6 +7,7 @@ what a killed orchestrator left behind is removed by the next one.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 import stat
@@ -29,11 +30,10 @@ class Scratch:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._made = 0
+        self._numbers = itertools.count(1)
 
     def worker_folder(self) -> Path:
-        self._made += 1
-        folder = self.folder / f"w{self._made}"
+        folder = self.folder / f"w{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         return folder
 

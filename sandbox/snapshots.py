@@ -7,6 +7,7 @@ worker's folder is capped, checked and copied before anything else looks at it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -23,6 +25,7 @@ from protocol.models import FingerprintReply, Value
 from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version_of
 
 CHUNK = 1 << 20
+OLD_DRAFT_S = 3600
 
 
 class Edit(Value):
@@ -67,6 +70,7 @@ class SnapshotStore:
         self.folder = folder
         self._known: dict[str, Manifest] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._remove_old_drafts()
 
     def path(self, id: str) -> Path:
         return self.folder / f"{_checked(id)}.blend"
@@ -99,6 +103,13 @@ class SnapshotStore:
     def draft(self, descriptor: int, limit_bytes: int, blender: str) -> Draft:
         """Copy what a worker wrote, from an open descriptor that is closed here."""
         return Draft(self, descriptor, limit_bytes, blender)
+
+    def _remove_old_drafts(self) -> None:
+        """What a killed process was about to accept; young ones may be another's that lives."""
+        for draft in self.folder.glob(".draft-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - draft.stat().st_mtime > OLD_DRAFT_S:
+                    draft.unlink()
 
     def _manifest(self, id: str) -> Manifest:
         if id not in self._known:
@@ -159,7 +170,10 @@ class Draft:
             bytes=self.bytes,
             sha256=self.sha256,
         )
-        self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint))
+        try:
+            self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint))
+        except OSError as error:
+            raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
         return snapshot
 
 

@@ -251,7 +251,7 @@ def _violation_message(edit: Edit, scope: frozenset[str], wrong: tuple[Change, .
 
 
 def _unfit_message(error: BlenderError) -> str:
-    return f"The code ran, but its scene could not be accepted: {error}. {AS_BEFORE}"
+    return f"The edit could not be accepted: {error}. {AS_BEFORE}"
 
 
 def _fault_message(fault: ProcessFault, edit: Edit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -45,8 +46,14 @@ class Worker:
         self.folder, self.limits = folder, limits
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         epoch = secrets.token_hex(16)
+        self._closing, self._closed = threading.Lock(), False
         self._client = Client(context, folder, epoch, limits.reply_bytes)
-        self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch))
+        try:
+            self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch))
+        except BaseException:
+            self._client.close()
+            os.close(self._folder_fd)
+            raise
         self._client.watch(self.process)
         try:
             self.hello = self._say_hello(blender)
@@ -66,7 +73,7 @@ class Worker:
         return self.finish(self.begin(request, timeout_s))
 
     def begin(self, request: Request, timeout_s: float | None = None) -> Pending:
-        self.process.allow_output()
+        self.process.begin_call()
         try:
             return self._client.begin(request, timeout_s)
         except ProcessFault:
@@ -125,11 +132,15 @@ class Worker:
             pass  # the code inside was quicker, or made a folder of it
 
     def close(self) -> None:
-        """End the whole tree and remove its folder."""
-        self.process.close()
-        self._client.close()
-        os.close(self._folder_fd)
-        remove(self.folder)
+        """End the whole tree and remove its folder. Closing twice is harmless."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self.process.kill()
+                self._client.close()
+                self.process.close()
+                os.close(self._folder_fd)
+                remove(self.folder)
 
     def _say_hello(self, blender: Blender) -> HelloReply:
         try:

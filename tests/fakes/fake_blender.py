@@ -50,9 +50,10 @@ def adding(name, **more):
     return textwrap.dedent(f"""\
         scene["objects"][{name!r}] = "MESH"
         scene["topology"]["mesh:{name}"] = "t"
-        for factor, key in (("structure", "object"), ("geometry", "object"), ("geometry", "mesh"), ("transform", "object"),
-                            ("material", "mesh"), ("material", "slots")):
-            scene["factors"][factor][key + ":{name}"] = "1"
+        kinds = {{"structure": ["object"], "geometry": ["object", "mesh"], "transform": ["object"],
+                 "material": ["mesh", "slots"]}}
+        for factor, kind in ((factor, kind) for factor in kinds for kind in kinds[factor]):
+            scene["factors"][factor][kind + ":{name}"] = "1"
         """)
 
 
@@ -70,6 +71,7 @@ class Server:
     def __init__(self, argv, at_boot="", version="4.5.0", protocol=1):
         import zmq
 
+        sys.stdout.reconfigure(line_buffering=True, errors="surrogateescape")
         options = dict(zip(argv[argv.index("--") + 1 :: 2], argv[argv.index("--") + 2 :: 2], strict=True))
         os.chdir(options["--folder"])
         self.epoch, self.scene, self.version, self.protocol = options["--epoch"], empty(), version, protocol

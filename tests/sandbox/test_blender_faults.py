@@ -59,7 +59,10 @@ FAULTS = {
     "calls os._exit": ("import os; os._exit(0)", {"exited"}),
     "reads address zero": ("import ctypes; ctypes.string_at(0)", {"crashed"}),
     "aborts": ("import os; os.abort()", {"crashed"}),
-    "eats memory in Python": ("kept = []\nwhile True: kept.append(bytearray(b'x') * 50_000_000)", {"oom", "script_error"}),
+    "eats memory in Python": (
+        "kept = []\nwhile True: kept.append(bytearray(b'x') * 50_000_000)",
+        {"oom", "script_error"},
+    ),
     "eats memory in Blender": (
         "bpy.ops.mesh.primitive_cube_add()\nm = bpy.context.object.modifiers.new('s', 'SUBSURF')\nm.levels = 11\n"
         "bpy.context.view_layer.update()\nbpy.context.evaluated_depsgraph_get().update()\n"

@@ -17,6 +17,15 @@ LAYOUT = {"transform", "camera"}
 LOOK = InspectRequest(subject="scene")
 
 
+SLEEP = "\nimport time; time.sleep(60)"
+
+
+def refusing(method, code, message):
+    """Code that makes the fake refuse a method from then on."""
+    code = f"from fake_blender import Refused; raise Refused({code!r}, {message!r})"
+    return f"server.instead[{method!r}] = {code!r}"
+
+
 def objects(session):
     return session.call(LOOK)[0].what["objects"]
 
@@ -85,9 +94,7 @@ def test_a_required_object_cannot_be_lost(scene, edit, source):
 
 
 def test_a_file_that_cannot_be_saved_is_told(scene, edit):
-    outcome = edit(
-        "server.instead['snapshot'] = 'from fake_blender import Refused; raise Refused(\"refused\", \"needs wood.png\")'"
-    )
+    outcome = edit(refusing("snapshot", "refused", "needs wood.png"))
     assert outcome.kind == "snapshot_failed" and "needs wood.png" in outcome.message
 
 
@@ -129,14 +136,14 @@ FAULTS = {
     "aborts": ("import os; os.abort()", "crashed"),
     "kills itself": ("import os; os.kill(os.getpid(), 9)", "crashed"),
     "stops itself": ("import os; os.kill(os.getpid(), 19)", "deadline"),
-    "closes its sockets": ("server.socket.close(0)\nimport time; time.sleep(60)", "protocol_error"),
+    "closes its sockets": ("server.socket.close(0)" + SLEEP, "protocol_error"),
     "floods its output": ("while True: print('x' * 5000)", "crashed"),
     "eats memory": ("kept = []\nwhile True: kept.append(bytearray(b'x') * 20_000_000)", "oom"),
-    "fills its folder": ("for n in range(100):\n  open(f'f{n}', 'wb').write(bytes(5_000_000))\nimport time; time.sleep(60)", "crashed"),
-    "forks and forks": ("import os, time\nfor _ in range(60):\n  if not os.fork(): time.sleep(60)\ntime.sleep(60)", "crashed"),
-    "answers garbage": ("server.socket.send_multipart([b'x', b'y'])\nimport time; time.sleep(60)", "protocol_error"),
+    "fills its folder": ("for n in range(100):\n  open(f'f{n}', 'wb').write(bytes(5_000_000))" + SLEEP, "crashed"),
+    "forks and forks": ("import os, time\nfor _ in range(60):\n  if not os.fork(): time.sleep(60)" + SLEEP, "crashed"),
+    "answers garbage": ("server.socket.send_multipart([b'x', b'y'])" + SLEEP, "protocol_error"),
     "answers with wrong types": ("for id in range(30): server.reply(id, 'execute', {'stdout': 3})", "protocol_error"),
-    "answers too much": ("server.socket.send_multipart([b'x', bytes(600 << 20)])\nimport time; time.sleep(60)", "protocol_error"),
+    "answers too much": ("server.socket.send_multipart([b'x', bytes(600 << 20)])" + SLEEP, "protocol_error"),
 }  # fmt: skip
 
 
@@ -209,7 +216,7 @@ def test_a_read_that_faults_is_raised_and_the_head_is_back(scene, edit):
 
 
 def test_a_read_that_is_refused_changes_nothing(scene, edit):
-    edit("server.instead['inspect'] = 'from fake_blender import Refused; raise Refused(\"not_found\", \"no Cop\")'")
+    edit(refusing("inspect", "not_found", "no Cop"))
     before = scene._active
     with pytest.raises(RequestFailed, match="no Cop"):
         scene.call(LOOK)

@@ -1,0 +1,160 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from protocol.models import FingerprintReply
+from sandbox.blend_file import NoBlendFile, version_of
+from sandbox.snapshots import Edit, SnapshotStore, SnapshotUnfit
+
+BLEND = b"BLENDER-v405" + bytes(200)
+PRINT = FingerprintReply(factors={"camera": {"object:Camera": "1"}}, topology={}, objects={"Camera": "CAMERA"})
+EDIT = Edit(index=1, label="e1", stage="geometry", round=1, source="1", seed=7)
+
+
+def written(tmp_path, data=BLEND):
+    path = tmp_path / "saved"
+    path.write_bytes(data)
+    return os.open(path, os.O_RDONLY)
+
+
+def keep(store, tmp_path, parent=None, edit=None, data=BLEND):
+    with store.draft(written(tmp_path, data), 10_000, "4.5.1") as draft:
+        return draft.adopt(parent, edit, PRINT)
+
+
+def test_a_snapshot_is_found_again_by_another_process(store, tmp_path):
+    root = keep(store, tmp_path)
+    child = keep(store, tmp_path, root.id, EDIT)
+    again = SnapshotStore(store.folder)
+    assert again.get(child.id) == child and again.ancestry(child.id) == [root, child]
+    assert again.fingerprint(child.id) == PRINT
+    assert again.path(child.id).read_bytes() == BLEND and child.bytes == len(BLEND)
+
+
+def test_the_same_file_from_another_edit_is_another_snapshot(store, tmp_path):
+    root = keep(store, tmp_path)
+    child = keep(store, tmp_path, root.id, EDIT)
+    other = keep(store, tmp_path, root.id, EDIT.model_copy(update={"index": 2}))
+    assert len({root.id, child.id, other.id}) == 3 and root.sha256 == child.sha256 == other.sha256
+
+
+def test_adopting_the_same_twice_is_one_snapshot(store, tmp_path):
+    assert keep(store, tmp_path) == keep(store, tmp_path)
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_a_draft_that_is_not_adopted_leaves_nothing(store, tmp_path):
+    with store.draft(written(tmp_path), 10_000, "4.5.1") as draft:
+        assert draft.path.exists()
+    assert not list(store.folder.iterdir())
+
+
+def test_the_descriptor_is_closed_in_any_case(store, tmp_path):
+    for data in (BLEND, b"no blend"):
+        descriptor = written(tmp_path, data)
+        try:
+            store.draft(descriptor, 10_000, "4.5.1")
+        except SnapshotUnfit:
+            pass
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+
+
+def test_a_file_too_large_is_refused_and_not_kept(store, tmp_path):
+    with pytest.raises(SnapshotUnfit, match="larger than 100 bytes"):
+        store.draft(written(tmp_path), 100, "4.5.1")
+    assert not list(store.folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("header", "version"),
+    [
+        (b"BLENDER-v304", (3, 4)),
+        (b"BLENDER_V293", (2, 93)),
+        (b"BLENDER17-01v0500", (5, 0)),
+        (b"BLENDER17-01v0502", (5, 2)),
+    ],
+)
+def test_the_header_tells_which_blender_wrote_a_file(header, version):
+    assert version_of(header) == version
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"BLEND", b"PK\x03\x04", b"BLENDERxv405", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"]
+)
+def test_what_is_no_plain_blend_file_is_refused(header, store, tmp_path):
+    with pytest.raises(NoBlendFile):
+        version_of(header)
+    with pytest.raises(SnapshotUnfit, match="cannot be used"):
+        store.draft(written(tmp_path, header), 10_000, "4.5.1")
+
+
+def test_a_newer_blenders_file_is_refused(store, tmp_path):
+    with pytest.raises(SnapshotUnfit, match=r"Blender 5\.0, newer than 4\.5\.1"):
+        store.draft(written(tmp_path, b"BLENDER17-01v0500"), 10_000, "4.5.1")
+
+
+@pytest.mark.parametrize("id", ["", "../../etc/passwd", "A" * 64, "0" * 63])
+def test_what_is_no_id_never_becomes_a_path(store, id):
+    with pytest.raises(SnapshotUnfit):
+        store.path(id)
+    with pytest.raises(SnapshotUnfit):
+        store.get(id)
+
+
+def test_a_file_without_a_manifest_was_never_accepted(store, tmp_path):
+    snapshot = keep(store, tmp_path)
+    (store.folder / f"{snapshot.id}.json").unlink()
+    with pytest.raises(SnapshotUnfit, match="there is no snapshot"):
+        SnapshotStore(store.folder).get(snapshot.id)
+
+
+def test_a_changed_or_lost_file_is_noticed(store, tmp_path):
+    snapshot = keep(store, tmp_path)
+    assert store.verify(snapshot.id) == store.path(snapshot.id)
+    store.path(snapshot.id).write_bytes(BLEND + b"!")
+    with pytest.raises(SnapshotUnfit, match="changed from outside"):
+        store.verify(snapshot.id)
+    store.path(snapshot.id).unlink()
+    with pytest.raises(SnapshotUnfit, match="cannot be read"):
+        store.verify(snapshot.id)
+
+
+def test_old_drafts_of_the_killed_are_removed_and_young_ones_left(store):
+    old, young = store.folder / ".draft-old", store.folder / ".draft-young"
+    for draft in (old, young):
+        draft.write_bytes(b"x")
+    os.utime(old, (time.time() - 7200,) * 2)
+    SnapshotStore(store.folder)
+    assert young.exists() and not old.exists()
+
+
+def test_a_process_killed_while_it_adopts_leaves_only_whole_snapshots(tmp_path):
+    program = """
+import os, sys
+sys.path[:0] = sys.argv[1:2]
+from pathlib import Path
+from protocol.models import FingerprintReply
+from sandbox.snapshots import Edit, SnapshotStore
+store, here = SnapshotStore(Path(sys.argv[2]) / "s"), Path(sys.argv[2])
+(here / "saved").write_bytes(b"BLENDER-v405" + os.urandom(3_000_000))
+parent = None
+for n in range(10_000):
+    edit = Edit(index=n, label="", stage="", round=1, source="", seed=n)
+    with store.draft(os.open(here / "saved", os.O_RDONLY), 10_000_000, "4.5.1") as draft:
+        parent = draft.adopt(parent, edit, FingerprintReply(factors={}, topology={}, objects={})).id
+    print(parent, flush=True)
+"""
+    root = os.getcwd()
+    child = subprocess.Popen([sys.executable, "-c", program, root, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    told = [child.stdout.readline().strip() for _ in range(5)]
+    child.kill()
+    told += child.stdout.read().split()
+    child.wait()
+    store = SnapshotStore(tmp_path / "s")
+    assert len(store.ancestry(told[-1])) == len(told)
+    for manifest in store.folder.glob("[0-9a-f]*.json"):
+        store.verify(manifest.stem)
