@@ -156,7 +156,7 @@ def _read_surfaces():
     return {
         thing.name: {
             "slots": [(slot.link, slot.material and slot.material.name) for slot in thing.material_slots],
-            "faces": _values(thing.data.polygons, "material_index", "i", 1) if thing.type == "MESH" else None,
+            "faces": _faces(thing.data) if thing.type == "MESH" else None,
             "uvs": [(layer.name, _values(*_uv_place(layer), "f", 2)) for layer in _uv_layers(thing)],
         }
         for thing in bpy.data.objects
@@ -167,6 +167,12 @@ def _values(elements, name, code, width):
     values = array.array(code, bytes(4 * width * len(elements)))
     elements.foreach_get(name, values)
     return values
+
+
+def _faces(mesh):
+    """Which slot each face uses, or None when all use the first."""
+    found = _values(mesh.polygons, "material_index", "i", 1)
+    return found if found.tobytes().strip(b"\0") else None
 
 
 def _uv_layers(thing):
@@ -203,7 +209,7 @@ def _put_back_slots(thing, kept):
 
 
 def _put_back_faces(mesh, kept):
-    if kept and len(kept) == len(mesh.polygons) and not any(_values(mesh.polygons, "material_index", "i", 1)):
+    if kept and len(kept) == len(mesh.polygons) and not _faces(mesh):
         mesh.polygons.foreach_set("material_index", kept)
 
 
