@@ -10,8 +10,7 @@ from agent.models.offline.colors import Floats
 from agent.models.offline.reading import Reading
 from agent.models.offline.reliefs import Relief
 from agent.models.offline.scaffold import lens
-from agent.models.offline.stage_set import Sheet
-from agent.models.offline.tints import Shades
+from agent.models.offline.tints import Gradient, Shades
 from agent.models.offline.writing import edit, literal, text
 
 
@@ -26,7 +25,7 @@ def shades_code(reading: Reading, made: Iterable[Shades], step: Mapping[str, flo
         corner, rows = _rows(one, max(1.5, 0.75 * step.get(one.name, 3.0)))
         digits = ",\n".join(repr(row) for row in rows)
         place = f"{literal(corner[:2])}, {literal(corner[2])}"
-        lines.append(f"shades({text(one.name)}, {literal(one.colors)}, lens, {place}, [\n{digits}])")
+        lines.append(f"shades({text(one.name)}, {literal(one.tints)}, lens, {place}, [\n{digits}])")
     return edit(*lines)
 
 
@@ -40,12 +39,11 @@ def _rows(one: Shades, step: float) -> tuple[tuple[float, float, float], list[st
     return (float(left), float(top), step), ["".join(map(str, row)) for row in numbers.tolist()]
 
 
-def gradient_code(sheets: Iterable[tuple[Sheet, Floats]]) -> str:
-    """Both faces of a sheet take the same colours."""
-    lines = []
-    for sheet, colors in sheets:
-        flat = literal(colors.reshape(-1, 3), 3)
-        lines.append(f"gradient({text(sheet.name)}, 2 * {flat})")
+def gradient_code(reading: Reading, gradients: Iterable[Gradient]) -> str:
+    lines = [f"lens = {lens(reading)}"]
+    for one in gradients:
+        terms = ", ".join(f"({i}, {j}, {literal(f)})" for (i, j), f in zip(one.powers, one.factors, strict=True))
+        lines.append(f"gradient({text(one.name)}, lens, {literal(one.box)}, [{terms}], {literal(one.low)}, {literal(one.high)})")
     return edit(*lines)
 
 

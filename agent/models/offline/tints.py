@@ -6,7 +6,7 @@ the picture divided by it tells the base colours that were wanted. Mean colours 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from agent.models.offline.stage_set import Sheet
 
 DARKEST, BRIGHTEST = 0.002, 0.97
 """Of base colours: nothing real is blacker or whiter."""
+LEAST_PIXELS = 60
+"""Of a part, for it to have a gradient."""
 WORTHWHILE = 4.0
 """Lab distance (root mean square) that another shade must take away."""
 
@@ -27,13 +29,26 @@ Colors = dict[str, Floats]
 
 @dataclass(frozen=True, eq=False)
 class Shades:
-    """Several base colours for one part, and which of them each pixel of the picture takes."""
+    """Several tints for one part's base colours, and which of them each pixel of the picture takes."""
 
     name: str
-    colors: Floats
+    tints: Floats
     numbers: Labels
     box: tuple[int, int, int, int]
     """Of the part, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """A smooth change of base colour over a part: per channel the square of a polynomial of the place in the picture."""
+
+    name: str
+    box: tuple[int, int, int, int]
+    """In pixels: where its place runs from −1 to 1."""
+    powers: tuple[tuple[int, int], ...]
+    factors: Floats
+    low: Floats
+    high: Floats
 
 
 def clipped(color: Floats) -> Floats:
@@ -74,27 +89,28 @@ def light_on(render: Floats, color: Floats, where: Mask) -> Floats:
     return np.asarray(np.clip(smooth, 0.4 * usual, 2.5 * usual))
 
 
-def shades_of(part: Part, picture: Floats, light: Floats, most: int) -> Shades | None:
-    """As many base colours as are worth it, in compact patches; None where one is enough."""
+def shades_of(part: Part, picture: Floats, light: Floats, base: Floats, most: int) -> Shades | None:
+    """As many tints of its base colours as are worth it, in compact patches; None where one is enough."""
     window = _window(part.mask)
     mask, wanted = part.mask[window], clipped(picture[window] / np.maximum(light[window], 1e-3))
-    lab = to_lab(to_srgb(wanted))
+    usual = _mean(base, part.mask)
+    lab = to_lab(to_srgb(wanted / base[window] * usual))
     smooth = np.stack([ndimage.gaussian_filter(_filled(lab[..., c], mask), 1.0) for c in range(3)], axis=-1)
     values = smooth[mask]
     centers = values.mean(axis=0)[None, :]
     for count in range(2, most + 1):
         more = _clusters(values, count)
-        if _error(values, centers) - _error(values, more) < WORTHWHILE:
-            break
-        centers = more
+        if _error(values, centers) - _error(values, more) > WORTHWHILE * (count - len(centers)):
+            centers = more
     if len(centers) < 2:
         return None
     numbers = np.zeros(part.mask.shape, np.int32)
     nearest = ((smooth[:, :, None, :] - centers) ** 2).sum(axis=-1).argmin(axis=-1)
     numbers[window] = nearest
     numbers = _spread(numbers, part.mask)
-    colors = [_mean(wanted, mask & (numbers[window] == n)) for n in range(len(centers))]
-    return Shades(part.name, clipped(np.array(colors)), numbers, part.shape.box)
+    patches = [mask & (numbers[window] == n) for n in range(len(centers))]
+    tints = [_mean(wanted, patch) / _mean(base[window], patch) for patch in patches]
+    return Shades(part.name, np.clip(np.array(tints), 0.02, 20.0), numbers, part.shape.box)
 
 
 def _clusters(values: Floats, count: int) -> Floats:
@@ -110,26 +126,36 @@ def _error(values: Floats, centers: Floats) -> float:
     return float(np.sqrt(((values[:, None, :] - centers) ** 2).sum(axis=-1).min(axis=1).mean()))
 
 
-def gradient_over(sheet: Sheet, picture: Floats, light: Floats) -> Floats:
-    """Base colours for the vertices of a sheet: a cubic surface of the picture's colours there, linear, rows × columns × 3."""
-    height, width = sheet.mask.shape
-    inner = _inner(sheet.mask, 3)
+def gradient_over(name: str, mask: Mask, picture: Floats, light: Floats, degree: int) -> Gradient | None:
+    """The polynomial surface of base colours that comes nearest over a mask; None where too little is seen."""
+    inner = _inner(mask, 3 if degree > 2 else 2)
     y, x = np.nonzero(inner)
-    if len(y) < 50:
-        return np.broadcast_to(clipped(_mean(picture, sheet.mask)), (*sheet.x.shape, 3))
+    if len(y) < LEAST_PIXELS:
+        return None
     some = slice(None, None, max(1, len(y) // 6000))
     y, x = y[some], x[some]
-    wanted = clipped(picture[y, x] / np.maximum(light[y, x], 1e-3))
-    factors = np.linalg.lstsq(_cubic(x + 0.5, y + 0.5, width, height), np.sqrt(wanted), rcond=None)[0]
-    columns, rows = np.clip(sheet.x, 0, width), np.clip(sheet.y, 0, height)
-    low, high = np.percentile(np.sqrt(wanted), 1, axis=0), np.percentile(np.sqrt(wanted), 99, axis=0)
-    fitted = np.clip(_cubic(columns.ravel(), rows.ravel(), width, height) @ factors, low, high)
-    return clipped(fitted.reshape(*sheet.x.shape, 3) ** 2)
+    root = np.sqrt(clipped(picture[y, x] / np.maximum(light[y, x], 1e-3)))
+    low, high = np.percentile(root, 2, axis=0), np.percentile(root, 98, axis=0)
+    powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    box = _box(mask)
+    basis = _terms(x + 0.5, y + 0.5, box, powers)
+    ridge = 1e-4 * len(y) * np.eye(len(powers))
+    factors = np.linalg.solve(basis.T @ basis + ridge, basis.T @ root)
+    return Gradient(name, box, tuple(powers), factors, low, high)
 
 
-def _cubic(x: Floats, y: Floats, width: int, height: int) -> Floats:
-    u, v = 2 * x / width - 1, 2 * y / height - 1
-    return np.stack([u**i * v**j for i in range(4) for j in range(4 - i)], axis=-1)
+def _terms(x: Floats, y: Floats, box: tuple[int, int, int, int], powers: Sequence[tuple[int, int]]) -> Floats:
+    left, top, right, bottom = box
+    u = np.clip(2 * (x - left) / (right - left) - 1, -1, 1)
+    v = np.clip(2 * (y - top) / (bottom - top) - 1, -1, 1)
+    return np.stack([u**i * v**j for i, j in powers], axis=-1)
+
+
+def painted(gradient: Gradient, shape: tuple[int, ...]) -> Floats:
+    """A gradient's base colours over a picture."""
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
+    root = _terms(x, y, gradient.box, gradient.powers) @ gradient.factors
+    return np.asarray(np.clip(root, gradient.low, gradient.high) ** 2)
 
 
 def _mean(picture: Floats, mask: Mask) -> Floats:
@@ -140,6 +166,11 @@ def _inner(mask: Mask, pixels: int = 2) -> Mask:
     """Without its rim, where that leaves something."""
     eroded = ndimage.binary_erosion(mask, iterations=pixels)
     return np.asarray(eroded if np.count_nonzero(eroded) > 0.2 * np.count_nonzero(mask) else mask)
+
+
+def _box(mask: Mask) -> tuple[int, int, int, int]:
+    rows, columns = _window(mask)
+    return columns.start, rows.start, columns.stop, rows.stop
 
 
 def _window(mask: Mask) -> tuple[slice, slice]:

@@ -4,12 +4,14 @@
 
 
 def recolor(name, color, roughness=None):
-    """Another colour (linear) for a material of one colour; `roughness` too where it is given."""
-    shader = bpy.data.materials[name].node_tree.nodes["Principled BSDF"]
-    for link in list(shader.inputs["Base Color"].links):
-        bpy.data.materials[name].node_tree.links.remove(link)
-    shader.inputs["Base Color"].default_value = (color[0], color[1], color[2], 1.0)
-    bpy.data.materials[name].diffuse_color = (color[0], color[1], color[2], 1.0)
+    """Another colour (linear) for a material: of all of it, or of what multiplies its gradient."""
+    made = bpy.data.materials[name]
+    shader, tint = made.node_tree.nodes["Principled BSDF"], made.node_tree.nodes.get("Tint")
+    if tint is None:
+        shader.inputs["Base Color"].default_value = (color[0], color[1], color[2], 1.0)
+    else:
+        tint.inputs[1].default_value = color
+    made.diffuse_color = (color[0], color[1], color[2], 1.0)
     if roughness is not None:
         shader.inputs["Roughness"].default_value = roughness
 
@@ -17,7 +19,7 @@ def recolor(name, color, roughness=None):
 def shades(name, colors, lens, corner, step, rows):
     """Several colours for one object: each face takes the one whose digit stands in `rows` where the camera sees it.
 
-    `lens` as in `relief`; `corner` and `step` place the rows on the picture. The first colour is the object's own material.
+    `lens` as in `relief`; `corner` and `step` place the rows on the picture. The first colour is for the object's own material.
     """
     thing = bpy.data.objects[name]
     recolor(thing.data.materials[0].name, colors[0])
@@ -26,30 +28,49 @@ def shades(name, colors, lens, corner, step, rows):
         made.name = "{}_shade_{}".format(name, number)
         thing.data.materials.append(made)
         recolor(made.name, color)
-    x0, y0, z0, focal, middle_x, middle_y, sine, cosine = lens
     turn, chosen = thing.matrix_world, []
     for face in thing.data.polygons:
-        x, y, z = turn @ face.center
-        x, y, z = x - x0, y - y0, z - z0
-        depth = max(y * cosine - z * sine, 1e-6)
-        column = (middle_x + focal * x / depth - corner[0]) / step
-        row = (middle_y - focal * (y * sine + z * cosine) / depth - corner[1]) / step
-        line = rows[min(max(int(row), 0), len(rows) - 1)]
-        chosen.append(min(int(line[min(max(int(column), 0), len(line) - 1)]), len(colors) - 1))
+        x, y = pixel(lens, turn @ face.center)
+        line = rows[min(max(int((y - corner[1]) / step), 0), len(rows) - 1)]
+        chosen.append(int(line[min(max(int((x - corner[0]) / step), 0), len(line) - 1)]))
     thing.data.polygons.foreach_set("material_index", chosen)
 
 
-def gradient(name, colors):
-    """A colour for each vertex of an object (linear, the vertices in turn), blended between them."""
-    mesh = bpy.data.objects[name].data
+def gradient(name, lens, box, terms, low, high):
+    """Blends an object's colour over the picture: for red, green and blue the square of a polynomial, within bounds.
+
+    `terms` are (i, j, (red, green, blue)) for u^i v^j, with u and v from -1 to 1 across and down the `box` (left, top, right,
+    bottom in pixels). The colours stay with the vertices; the material multiplies them by its tint.
+    """
+    thing = bpy.data.objects[name]
+    mesh, colors = thing.data, []
+    for vertex in mesh.vertices:
+        x, y = pixel(lens, thing.matrix_world @ vertex.co)
+        u, v = (2 * (x - box[0]) / (box[2] - box[0]) - 1, 2 * (y - box[1]) / (box[3] - box[1]) - 1)
+        u, v = max(-1.0, min(1.0, u)), max(-1.0, min(1.0, v))
+        sums = [sum(factor[c] * u ** i * v ** j for i, j, factor in terms) for c in range(3)]
+        colors.append([max(low[c], min(high[c], sums[c])) ** 2 for c in range(3)] + [1.0])
     if hasattr(mesh, "color_attributes"):
         layer = mesh.color_attributes.get("Gradient") or mesh.color_attributes.new("Gradient", "FLOAT_COLOR", "POINT")
-        layer.data.foreach_set("color", [value for color in colors for value in (color[0], color[1], color[2], 1.0)])
+        layer.data.foreach_set("color", [value for color in colors for value in color])
     else:
         layer = mesh.vertex_colors.get("Gradient") or mesh.vertex_colors.new(name="Gradient")
         for loop, spot in zip(mesh.loops, layer.data):
-            spot.color = [min(1.0, value) ** (1 / 2.2) for value in colors[loop.vertex_index]] + [1.0]
-    tree = mesh.materials[0].node_tree
-    node = tree.nodes.get("Gradient") or tree.nodes.new("ShaderNodeVertexColor")
-    node.name, node.layer_name = "Gradient", "Gradient"
-    tree.links.new(node.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
+            spot.color = [value ** (1 / 2.2) for value in colors[loop.vertex_index]]
+    for surface in mesh.materials:
+        nodes, links = surface.node_tree.nodes, surface.node_tree.links
+        if "Tint" not in nodes:
+            source, tint = nodes.new("ShaderNodeVertexColor"), nodes.new("ShaderNodeVectorMath")
+            source.name, source.layer_name = "Gradient", "Gradient"
+            tint.name, tint.operation = "Tint", "MULTIPLY"
+            links.new(source.outputs["Color"], tint.inputs[0])
+            links.new(tint.outputs[0], nodes["Principled BSDF"].inputs["Base Color"])
+        recolor(surface.name, (1.0, 1.0, 1.0))
+
+
+def pixel(lens, point):
+    """Where the camera of `relief` sees a point."""
+    x0, y0, z0, focal, middle_x, middle_y, sine, cosine = lens
+    x, y, z = point[0] - x0, point[1] - y0, point[2] - z0
+    depth = max(y * cosine - z * sine, 1e-6)
+    return middle_x + focal * x / depth, middle_y - focal * (y * sine + z * cosine) / depth

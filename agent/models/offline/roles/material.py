@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from agent.models.offline.colors import Floats
 from agent.models.offline.dialogue import Call, Result, Script, Task
 from agent.models.offline.reading import Reading
@@ -11,12 +15,15 @@ from agent.models.offline.roles.common import Step, finish, keep_if_better, read
 from agent.models.offline.stage_set import Sheet, sheets
 from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code, step_of
 from agent.models.offline.tints import (
+    DARKEST,
     Colors,
+    Gradient,
     corrected,
     first_colors,
     gradient_over,
     light_on,
     masks,
+    painted,
     shades_of,
 )
 
@@ -32,7 +39,7 @@ def refine(task: Task) -> Script:
     behind = sheets(reading)
     start = yield from start_score()
     colors, stands = yield from _colors(reading, behind)
-    stands = yield from _gradients(task, reading, behind, colors, stands)
+    colors, stands = yield from _gradients(task, reading, behind, colors, stands)
     stands = yield from _shades(task, reading, colors, stands)
     if stands < start:
         yield Call("revert", {"to": "start"})
@@ -63,26 +70,38 @@ def _close_look(task: Task, reading: Reading) -> Step[Floats]:
     return seen(result.pictures[0], reading)[0] if result.pictures else reading.linear
 
 
-def _gradients(task: Task, reading: Reading, behind: list[Sheet], colors: Colors, stands: float) -> Step[float]:
-    if not behind:
-        return stands
+def _gradients(
+    task: Task, reading: Reading, behind: list[Sheet], colors: Colors, stands: float
+) -> Step[tuple[Colors, float]]:
+    """Smooth changes within parts and over the background; returns base colours over the picture."""
     render = yield from _close_look(task, reading)
-    fitted = []
-    for sheet in behind:
-        light = light_on(render, colors[sheet.name], sheet.mask)
-        fitted.append((sheet, gradient_over(sheet, reading.linear, light)))
-    result = yield from run_code("gradients of the background", gradient_code(fitted))
-    return (yield from keep_if_better(stands, result))
+    made, flat = list[Gradient](), dict(colors)
+    for name, mask in masks(reading, behind).items():
+        light = light_on(render, colors[name], mask)
+        degree = 3 if any(name == sheet.name for sheet in behind) else 2
+        gradient = gradient_over(name, mask, reading.linear, light, degree)
+        if gradient:
+            made.append(gradient)
+    if not made:
+        return flat, stands
+    result = yield from run_code("gradients within parts", gradient_code(reading, made))
+    after = yield from keep_if_better(stands, result)
+    if after > stands:
+        flat |= {one.name: painted(one, reading.linear.shape) for one in made}
+    return flat, after
 
 
 def _shades(task: Task, reading: Reading, colors: Colors, stands: float) -> Step[float]:
+    """Patches of other tints where a part has several colours."""
     render = yield from _close_look(task, reading)
     made = []
     for part in reading.parts:
-        light = light_on(render, colors[part.name], part.mask)
-        shades = shades_of(part, reading.linear, light, MOST_SHADES)
+        base = np.broadcast_to(colors[part.name], reading.linear.shape)
+        light = light_on(render, base, part.mask)
+        shades = shades_of(part, reading.linear, light, base, MOST_SHADES)
         if shades:
-            made.append(shades)
+            flat = colors[part.name] if colors[part.name].ndim == 1 else 1.0
+            made.append(replace(shades, tints=np.clip(shades.tints * flat, DARKEST, 20.0)))
     if not made:
         return stands
     steps = step_of(reliefs(reading))
