@@ -27,6 +27,8 @@ SKIPPED_OF = {
         "location", "location_absolute", "width", "width_hidden", "height", "dimensions", "hide", "label", "color",
         "use_custom_color", "parent", "warning_propagation",
     },
+    "GeometryNodeClosureInput": {"paired_output"},  # 4.5 crashes when it has none
+    "NodeClosureInput": {"paired_output"},
     "Image": {"filepath", "filepath_raw", "packed_file", "packed_files", "resolution", "has_data", "size"},
     "Mesh": {
         "texspace_location", "texspace_size", "uv_layer_clone_index", "uv_layer_stencil_index", "remesh_mode",

@@ -93,3 +93,76 @@ scene.collection.children.link(things)
 things.objects.link(wire)
 """
 )
+
+ZOO = (
+    SMALL
+    + '''
+def kinds(owner, name):
+    """The names that an enum of a Blender function's parameter allows."""
+    return [item.identifier for item in owner.bl_rna.functions["new"].parameters[name].enum_items]
+
+for kind in kinds(bpy.types.ObjectModifiers, "type"):
+    try:
+        table.modifiers.new(kind, kind)
+    except (RuntimeError, TypeError):
+        continue
+for modifier in table.modifiers:
+    modifier.show_render = modifier.show_viewport = False
+for kind in kinds(bpy.types.ObjectConstraints, "type"):
+    cup.constraints.new(kind).mute = True
+
+def fill(tree, prefix):
+    for name in sorted(dir(bpy.types)):
+        if name.startswith(prefix) and not name.endswith(("Base", "Custom", "CustomGroup", "Group", "GroupInput")):
+            try:
+                tree.nodes.new(name)
+            except RuntimeError:
+                continue
+
+fill(red.node_tree, "ShaderNode")
+fill(world.node_tree, "ShaderNode")
+geometry = bpy.data.node_groups.new("Fields", "GeometryNodeTree")
+fill(geometry, "GeometryNode")
+fill(geometry, "FunctionNode")
+nodes = cup.modifiers.new("Fields", "NODES")
+nodes.node_group = geometry
+nodes["own"] = 3.5
+nodes.show_viewport = nodes.show_render = False
+
+def add(name, data):
+    made = bpy.data.objects.new(name, data)
+    scene.collection.objects.link(made)
+    return made
+
+ball = bpy.data.metaballs.new("Drop")
+ball.elements.new().radius = 0.3
+add("Drop", ball)
+bpy.ops.object.armature_add(location=(3, 3, 0))
+bpy.context.object.name = "Bones"
+bpy.ops.mesh.primitive_ico_sphere_add(location=(-3, 0, 1))
+fur = bpy.context.object
+fur.name = "Fur"
+fur.modifiers.new("Hair", "PARTICLE_SYSTEM")
+fur.particle_systems[0].settings.type = "HAIR"
+add("Cage", bpy.data.lattices.new("Cage"))
+surface = bpy.data.curves.new("Sheet", "SURFACE")
+surface.splines.new("NURBS").points.add(3)
+add("Sheet", surface)
+for name in ("pointclouds", "hair_curves", "grease_pencils", "grease_pencils_v3", "volumes", "lightprobes"):
+    collection = getattr(bpy.data, name, None)
+    if collection is not None:
+        try:
+            data = collection.new(name) if name != "lightprobes" else collection.new(name, "SPHERE")
+        except (AttributeError, TypeError):
+            continue
+        try:
+            add("Kind " + name, data)
+        except RuntimeError:
+            pass
+for kind in ("CLOUDS", "WOOD", "IMAGE"):
+    bpy.data.textures.new(kind, kind).use_fake_user = True
+bpy.data.linestyles.new("Line").use_fake_user = True
+fur["numbers"], fur["more"] = [1.5, 2.5], {"a": 1, "b": [1, 2]}
+fur["friend"] = cup
+'''
+)

@@ -1,0 +1,62 @@
+"""What no table names is read as well: every modifier, constraint and node that this Blender has."""
+
+import shutil
+
+import pytest
+
+from protocol.models import DescribeRequest, DumpRequest, InspectRequest
+from tests.blender_server.scenes import ZOO
+from tests.blender_server.servers import changed
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture(scope="session")
+def zoo_file(shared):
+    shared.fresh()
+    shared.edit(ZOO)
+    shutil.copy(shared.folder / "edit.blend", shared.folder / "zoo.blend")
+    return "zoo.blend"
+
+
+@pytest.fixture
+def zoo(shared, zoo_file):
+    shared.fresh(zoo_file)
+    return shared
+
+
+def test_everything_is_covered_and_stays_the_same_through_files_and_processes(zoo, another):
+    before = zoo.fingerprint()
+    assert len(before.objects) > 12
+    zoo.reload()
+    assert changed(before, zoo.fingerprint()) == set()
+    shutil.copy(zoo.folder / "edit.blend", another.folder / "zoo.blend")
+    another.fresh("zoo.blend")
+    assert another.fingerprint() == before
+
+
+def test_everything_can_be_described_dumped_and_inspected(zoo):
+    found = zoo.fingerprint()
+    keys = tuple((factor, key) for factor, digests in found.factors.items() for key in digests)
+    texts = zoo.call(DescribeRequest(keys=keys)).texts
+    assert {"mesh:Cup", "object:Fur", "material:Red", "nodetree:Fields", "world:World"} <= texts.keys()
+    zoo.call(DumpRequest())
+    for name in found.objects:
+        zoo.call(InspectRequest(subject="object", name=name))
+    zoo.call(InspectRequest(subject="scene"))
+    zoo.call(InspectRequest(subject="material", name="Red"))
+
+
+def test_one_number_in_any_node_is_found(zoo):
+    before = zoo.fingerprint()
+    source = """
+for node in bpy.data.materials["Red"].node_tree.nodes:
+    for socket in node.inputs:
+        if socket.type == "VALUE" and not socket.is_linked and node.bl_idname == {!r}:
+            socket.default_value = socket.default_value * 0.5 + 0.125
+"""
+    for name in ("ShaderNodeTexNoise", "ShaderNodeBsdfGlass", "ShaderNodeMath", "ShaderNodeBump"):
+        zoo.edit(source.format(name))
+        after = zoo.fingerprint()
+        assert changed(before, after) == {("material", "material:Red")}
+        before = after
