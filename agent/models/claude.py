@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from agent.errors import ModelRefused, ModelUnavailable
+from agent.errors import ModelRefused, ModelUnavailable, RunError
 from agent.models.base import ModelReply, ModelRequest, Role
 from agent.models.claude_failures import PassingFailure, failure_of, patience_of, wait_s
 from agent.models.claude_messages import CacheTime, model_reply, request_body
@@ -114,7 +114,7 @@ class Claude:
             with self._client.messages.stream(**body) as stream, _closed_after(stream, self._settings.call_s):
                 return _read(stream)
         except anthropic.APIError as error:
-            raise failure_of(error, model) from None
+            raise _stop_in(error) or failure_of(error, model) from None
 
 
 def _read(stream: MessageStream[None]) -> Message:
@@ -122,13 +122,20 @@ def _read(stream: MessageStream[None]) -> Message:
 
     try:
         message = stream.get_final_message()
-    except anthropic.AnthropicError:
+    except (anthropic.AnthropicError, RunError):
         raise
     except Exception as error:  # whatever a cut or garbled stream makes of the SDK's parser and transport
         raise PassingFailure(f"the reply broke off ({type(error).__name__}: {str(error)[:200]})") from None
     if message.stop_reason is None:
         raise PassingFailure("the reply broke off before its end")
     return message
+
+
+def _stop_in(error: BaseException | None) -> RunError | None:
+    """What a signal raised in the middle of a call: the SDK takes it for a failure of the connection."""
+    while error is not None and not isinstance(error, RunError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from email.utils import formatdate
 
 import pytest
 
-from agent.errors import ModelRefused, ModelUnavailable
+from agent.errors import Interrupted, ModelRefused, ModelUnavailable
 from agent.models.base import Message, ModelRequest, Place, Text, Thought, ToolCall, ToolSpec
 from agent.models.claude import KEY_FILE, Claude, ClaudeSettings, key_present
 from tests.fakes.messages_api import Answer, Drop, Fault, MessagesApi, messages_api, text, tool_use
@@ -188,6 +189,24 @@ def test_keep_alive_signs_alone_hold_no_call_open(api: MessagesApi):
     started = time.monotonic()
     assert claude(call_s=0.5).reply(request()).retries == 1
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("answer", [Answer(delay_s=30), Answer(pings_s=30)], ids=["before the reply", "in the reply"])
+def test_a_signal_stops_a_call_at_once(api: MessagesApi, answer):
+    def stop(*_: object) -> None:
+        raise Interrupted("stopped by a signal.")
+
+    api.always = answer
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.4)
+    started = time.monotonic()
+    try:
+        with pytest.raises(Interrupted, match="stopped by a signal"):
+            claude().reply(request())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - started < 3
+    assert len(api.bodies) == 1
 
 
 def test_a_slow_reply_is_waited_for(api: MessagesApi):
