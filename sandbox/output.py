@@ -10,15 +10,17 @@ RING_BYTES = 64 * 1024
 
 
 class Output:
-    """Reads one pipe in a thread until every process that holds its other end is gone."""
+    """Reads a pipe in a thread until every process that holds its other end is gone."""
 
-    def __init__(self, pipe: int, log: Path, log_bytes: int) -> None:
+    def __init__(self, log: Path, log_bytes: int) -> None:
         self.total = 0
         """Bytes read so far."""
-        self._pipe, self._left = pipe, log_bytes
+        self._left = log_bytes
         self._ring = bytearray()
         self._lock = threading.Lock()
         self._log = open(log, "wb", buffering=0)  # noqa: SIM115  (closed by the thread)
+        self._pipe, self.inlet = os.pipe()
+        """What a process writes to; to be closed here once one has it."""
         self._thread = threading.Thread(target=self._drain, name="blender-output", daemon=True)
         self._thread.start()
 

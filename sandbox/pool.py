@@ -36,6 +36,7 @@ BOOT_ATTEMPTS = 2
 TYPICAL_BYTES = 3 * GIB // 4
 """What a session takes with an ordinary scene while it renders."""
 STANDBY_BYTES = GIB // 2
+ROOM = "Look at free space, open files and rights of the run folder and of TMPDIR."
 
 
 class Pool:
@@ -182,8 +183,11 @@ class Pool:
 
     def _boot_once(self) -> Worker:
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
-        folder = self._scratch.worker_folder()
-        worker = Worker(self.blender, self.limits, folder, log_file, self._context, self._spawn)
+        try:
+            folder = self._scratch.worker_folder()
+            worker = Worker(self.blender, self.limits, folder, log_file, self._context, self._spawn)
+        except (OSError, zmq.ZMQError) as error:
+            raise SetupFailed(f"no Blender can be started: {error}", ROOM) from error
         self._workers.add(worker)
         return worker
 

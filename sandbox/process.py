@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from protocol.errors import ProcessFault
 from sandbox import evidence
 from sandbox.discovery import Blender
@@ -49,12 +51,13 @@ class BlenderProcess:
         self._printed_before = 0
         self._lock = threading.Lock()
         self._ended_r, self._ended_w = os.pipe()
-        self._popen = _spawn(command(blender, limits, folder, epoch), environment(folder, epoch), folder)
-        assert self._popen.stdout is not None
+        self.output = Output(log_file, limits.output_bytes)
+        try:
+            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet)
+        finally:
+            os.close(self.output.inlet)
         self.pid = self._popen.pid
         self.tree = Tree(self.pid, epoch)
-        self.output = Output(os.dup(self._popen.stdout.fileno()), log_file, limits.output_bytes)
-        self._popen.stdout.close()
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{self.pid}", daemon=True)
         self._watcher.start()
         log.info("blender pid=%d started in %s", self.pid, folder)
@@ -82,6 +85,14 @@ class BlenderProcess:
     @property
     def ended(self) -> bool:
         return self._condemned or not self._watcher.is_alive()
+
+    def processor_s(self) -> float:
+        """Processor time that it has used."""
+        try:
+            used = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(used.user + used.system)
 
     def kill_root(self) -> None:
         """Stop Blender itself at once; what it started is for `close` to end."""
@@ -141,14 +152,14 @@ class BlenderProcess:
         return None
 
 
-def _spawn(arguments: list[str], env: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+def _spawn(blender: Blender, limits: Limits, folder: Path, epoch: str, output: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        arguments,
+        command(blender, limits, folder, epoch),
         cwd=folder,
-        env=env,
+        env=environment(folder, epoch),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     )
 

@@ -27,8 +27,11 @@ class Scratch:
     def __init__(self) -> None:
         parent = _parent()
         remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise SetupFailed(f"no temporary folder can be made: {error}", "Look at TMPDIR.") from error
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._numbers = itertools.count(1)
 

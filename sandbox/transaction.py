@@ -95,8 +95,8 @@ class SceneSession:
     ) -> EditOutcome:
         """Run it as one transaction. Raises only when no Blender can be had any more."""
         began = time.monotonic()
-        if self._active.ended:
-            self._replace("it had ended between two edits")
+        if reason := self._active.unfit():
+            self._replace(reason)
         outcome = self._outcome(edit, scope, required, timeout_s)
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
         log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, outcome.kind, outcome.duration_s)
@@ -215,6 +215,8 @@ class SceneSession:
 
     def _restore_head(self) -> None:
         """Make the active Blender hold the head, in a new process where the old one cannot."""
+        if self._active.holds_too_much():
+            return self._replace("it holds too much memory")
         try:
             self._active.restore(self._pool.store.verify(self.head.id))
         except (ProcessFault, RequestFailed) as error:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import zmq
 
@@ -24,6 +27,10 @@ from sandbox.snapshots import SnapshotUnfit
 Context = zmq.Context[zmq.Socket[bytes]]
 Spawn = Callable[[Callable[[], BlenderProcess]], BlenderProcess]
 """Runs the start in a thread that outlives the process."""
+
+
+RESTLESS_S, RESTLESS_SHARE = 0.2, 0.3
+"""Processor time while idle, at least and as a share of the time, that only a thread left behind explains."""
 
 
 class Saved(NamedTuple):
@@ -47,6 +54,7 @@ class Worker:
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         epoch = secrets.token_hex(16)
         self._closing, self._closed = threading.Lock(), False
+        self._idle_since, self._used_until_idle_s = time.monotonic(), 0.0
         self._client = Client(context, folder, epoch, limits.reply_bytes)
         try:
             self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch))
@@ -86,6 +94,8 @@ class Worker:
         except ProcessFault:
             self.process.kill_root()
             raise
+        finally:
+            self._idle_since, self._used_until_idle_s = time.monotonic(), self.process.processor_s()
 
     def restore(self, file: Path | None) -> None:
         """Open a file from outside the box (None: the empty start)."""
@@ -113,13 +123,29 @@ class Worker:
         finally:
             self._remove(pending.request.file)
 
+    def unfit(self) -> str:
+        """Why it should not run another edit: what the last one left behind. Empty when it may."""
+        if self.ended:
+            return "it had ended unasked"
+        self.process.tree.refresh()
+        if len(self.process.tree) > 1:
+            return "what an edit started in it still runs"
+        idle_s, used_s = time.monotonic() - self._idle_since, self.process.processor_s() - self._used_until_idle_s
+        if used_s > max(RESTLESS_S, RESTLESS_SHARE * idle_s):
+            return f"it worked for {used_s:.1f} s though nothing was asked of it"
+        return ""
+
+    def holds_too_much(self) -> bool:
+        """Whether it kept, of an edit that was undone, so much memory that the next would pay for it."""
+        return self.process.tree.memory_bytes() > self.limits.memory_bytes // 2
+
     def _put(self, file: Path) -> str:
         """Copy a file into the worker's folder under a name that nobody can have guessed."""
         name, flags = _new_name(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             target = os.open(name, flags, 0o600, dir_fd=self._folder_fd)
             with open(file, "rb") as source, os.fdopen(target, "wb") as copy:
-                _copy(source.fileno(), copy.fileno())
+                _copy(source, copy)
         except OSError as error:
             self.process.kill_root()
             raise ProtocolViolated("restore", f"its folder cannot be written to: {error.strerror}") from error
@@ -158,7 +184,10 @@ def _new_name() -> str:
     return f"{secrets.token_hex(8)}.blend"
 
 
-def _copy(source: int, target: int) -> None:
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    if sys.platform != "linux":
+        shutil.copyfileobj(source, target, 1 << 20)
+        return
     offset = 0
-    while sent := os.sendfile(target, source, offset, 1 << 30):
+    while sent := os.sendfile(target.fileno(), source.fileno(), offset, 1 << 30):
         offset += sent

@@ -152,6 +152,26 @@ def test_temporary_looks_leave_no_trace(scene, edit):
     assert place(scene) == 0 and scene.head == head
 
 
+def test_an_ordinary_active_one_is_kept_from_edit_to_edit(scene, edit):
+    assert edit(CUBE + "\nbpy.ops.object.camera_add(location=(0, -9, 0), rotation=(1.5708, 0, 0))\n"
+                "bpy.context.scene.camera = bpy.context.object").kind == "committed"  # fmt: skip
+    before = scene._active.process.pid
+    for _ in range(3):
+        scene.call(RenderRequest(width_px=64, height_px=64, samples=2))
+        time.sleep(0.5)
+        assert edit(MOVE).kind == "committed"
+        assert edit("1 / 0").kind == "script_error"
+    assert scene._active.process.pid == before
+
+
+def test_a_thread_left_behind_does_not_meet_the_next_edit(scene, edit):
+    spin = "import threading\ndef spin():\n  while True: pass\nthreading.Thread(target=spin, daemon=True).start()"
+    assert edit(CUBE + "\n" + spin).kind == "committed"
+    before = scene._active.process.pid
+    eventually(lambda: scene._active.unfit())
+    assert edit(MOVE).kind == "committed" and scene._active.process.pid != before
+
+
 def test_a_stage_begins_in_a_clean_process(scene, edit):
     edit(CUBE + "\nimport builtins; builtins.leftover = 1")
     scene.fresh()

@@ -193,6 +193,38 @@ def test_an_active_one_that_died_unasked_is_replaced_before_the_next_edit(scene,
     assert objects(scene) == ["Cup", "Plate"]
 
 
+LEFTOVERS = {
+    "a thread that spins": "import threading\ndef spin():\n  while True: pass\n"
+    "threading.Thread(target=spin, daemon=True).start()",
+    "a child": "import subprocess; subprocess.Popen(['/bin/sleep', '600'])",
+}
+
+
+@pytest.mark.parametrize("name", LEFTOVERS)
+def test_what_an_edit_left_running_does_not_meet_the_next(scene, edit, name):
+    edit(adding("Cup") + LEFTOVERS[name])
+    before = scene._active.process.pid
+    eventually(lambda: scene._active.unfit())
+    assert edit(adding("Plate")).kind == "committed"
+    assert scene._active.process.pid != before and objects(scene) == ["Cup", "Plate"]
+
+
+def test_memory_that_a_failed_edit_keeps_is_not_the_next_ones_burden(scene, edit):
+    before = scene._active.process.pid
+    assert edit("import builtins; builtins.kept = bytearray(b'x') * (600 << 20)\n1 / 0").kind == "script_error"
+    assert scene._active.process.pid != before
+    assert edit("kept").kind == "script_error"
+
+
+def test_an_ordinary_active_one_is_kept(scene, edit):
+    before = scene._active.process.pid
+    for number in range(5):
+        assert edit(adding(f"Cup{number}")).kind == "committed"
+        assert edit("1 / 0").kind == "script_error"
+    time.sleep(1)
+    assert edit("1").kind == "committed" and scene._active.process.pid == before
+
+
 def test_the_next_call_after_a_crash_comes_within_half_a_second(pool, scene, edit):
     edit(adding("Cup"))
     eventually(lambda: pool._standby.done())
