@@ -1,22 +1,25 @@
-"""What the server's tests share: one Blender of each kind for all of them."""
+"""What the server's tests share: one Blender of each kind for all of them. BLENDER=path tests that one instead."""
+
+import os
 
 import pytest
 
-from sandbox.discovery import Blender, find_blenders
+from sandbox.discovery import Blender, find_blender, find_blenders
 from tests.blender_server.servers import Server
 
 
-@pytest.fixture(scope="session")
-def installed(blender):
-    """Kind → Blender. The wheel is always there; a binary where the machine has one."""
-    return {"wheel": blender, **{found.kind: found for found in find_blenders() if isinstance(found, Blender)}}
-
-
 @pytest.fixture(scope="session", params=["wheel", "binary"])
-def kind(request, installed):
-    if request.param not in installed:
-        pytest.skip(f"no Blender {request.param} here")
-    return installed[request.param]
+def kind(request):
+    """A Blender of one kind: the wheel; a binary where the machine has one."""
+    if wanted := os.environ.get("BLENDER"):
+        found = find_blender(wanted)
+        if found.kind != request.param:
+            pytest.skip(f"BLENDER is a {found.kind}")
+        return found
+    if request.param == "wheel":
+        return request.getfixturevalue("blender")
+    binaries = (found for found in find_blenders() if isinstance(found, Blender) and found.kind == "binary")
+    return next(binaries, None) or pytest.skip("no Blender binary here")
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,8 @@ bevel.width = 0.02
 table.modifiers.new("Smooth", "SUBSURF")
 table.shape_key_add(name="Basis")
 table.shape_key_add(name="Tall")
+for block in table.data.shape_keys.key_blocks:
+    block.value = 0  # 5.0 begins with 1
 table.data.shape_keys.key_blocks["Tall"].data[0].co.z += 1
 legs = table.vertex_groups.new(name="Legs")
 legs.add([0, 1], 0.5, "REPLACE")

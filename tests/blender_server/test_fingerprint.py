@@ -82,11 +82,10 @@ CHANGES = [
     ("exposure", f"{SCENE}.view_settings.exposure = 0.1", {("view", "scene:Scene")}),
     ("view transform", f'{SCENE}.view_settings.view_transform = "Raw"', {("view", "scene:Scene")}),
     ("a driver", f'{CUP}.driver_add("location", 0).driver.expression = "0"', {("host", "object:Cup")}),
-    ("a driver in a node tree", f'{PRINCIPLED}["Roughness"].driver_add("default_value")', {("host", "material:Red")}),
+    ("a driver in a node tree", "NODE_DRIVER", {("host", "material:Red")}),
     ("a key frame", f'{CUP}.keyframe_insert("location")', {("host", "object:Cup"), ("host", "action:CupAction")}),
     ("a text", 'bpy.data.texts.new("run.py").write("import os")', {("host", "text:run.py")}),
     ("a second scene", 'bpy.data.scenes.new("Other")', OTHER_SCENE),
-    ("a compositor", "COMPOSITOR", {("host", "scene:Scene")}),
     ("a marker", f'{SCENE}.timeline_markers.new("M", frame=3)', {("host", "scene:Scene")}),
     ("the frame", f'{SCENE}["frame_px"] = (320, 200)', {("host", "scene:Scene")}),
 ]  # fmt: skip
@@ -116,6 +115,7 @@ else:
 dishes = bpy.data.collections.new("Dishes")
 bpy.data.collections["Things"].children.link(dishes)
 """,
+    "NODE_DRIVER": f'{PRINCIPLED}["Metallic"].driver_add("default_value").driver.expression = "0"',
     "EXCLUDE": 'bpy.context.view_layer.layer_collection.children["Things"].indirect_only = True',
     "SWAP": """
 oak = bpy.data.images.new("Oak", 4, 4)
@@ -168,6 +168,11 @@ def rich(shared, base):
 def test_a_change_is_found_in_its_factor_and_names_its_datablock(rich, base, source, expected):
     rich.edit(LONGER.get(source, source))
     assert changed(base, rich.fingerprint()) == expected
+
+
+def test_a_compositor_is_the_hosts(rich, base):
+    rich.edit(LONGER["COMPOSITOR"])
+    assert {factor for factor, _ in changed(base, rich.fingerprint())} == {"host"}
 
 
 def test_a_renamed_object_is_gone_under_its_old_name_and_new_under_the_other(rich, base):
