@@ -40,7 +40,7 @@ def save(path):
 def reload(path):
     """Save a copy and open it: every edit begins in a scene just opened from a file."""
     save(path)
-    bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False, use_scripts=False)
 
 
 # ── an edit ───────────────────────────────────────────────────────────────────────────────────────────────────────────

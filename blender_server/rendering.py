@@ -110,5 +110,5 @@ def _isolate(temporary, names):
     if names:
         shown = set(boxes.with_children([bpy.data.objects[name] for name in names]))
         for thing in bpy.context.scene.objects:
-            if thing.type in boxes.SOLID:
+            if thing.type in boxes.SOLID or thing.instance_type == "COLLECTION":
                 temporary.set(thing, hide_render=thing not in shown)

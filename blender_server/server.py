@@ -70,7 +70,7 @@ def _start_echo():
 class Server:
     def __init__(self, socket, epoch, log):
         self._socket, self._epoch, self._log = socket, epoch, log
-        self._parent = os.getppid()
+        self._process, self._parent = os.getpid(), os.getppid()
         self._last_id, self._last_frames = wire.HELLO_ID, []
 
     def run(self):
@@ -93,6 +93,8 @@ class Server:
         if message.id > self._last_id:
             self._last_frames = self._answer(message)
             self._last_id = message.id
+            if os.getpid() != self._process:
+                os._exit(0)  # code that was executed forked; only the first process speaks here
         elif message.id < self._last_id:
             self._socket.send_multipart(_refused(message, errors.DUPLICATE, "handled before, answer no longer kept"))
             return ""

@@ -274,3 +274,17 @@ def test_a_truncated_file_is_refused(server):
 def test_shutdown_is_answered(another):
     another.call(ShutdownRequest())
     assert another.process.popen.wait(10) == 0
+
+
+def test_a_fork_of_the_server_does_not_speak(raw):
+    assert raw.ask(1, "execute", source="import os\nprint(os.fork() == 0)").body["stdout"] == "False\n"
+    assert raw.ask(2, "hello").status == wire.OK
+    assert not raw.socket.poll(300)
+
+
+def test_code_that_reads_factory_settings_or_files_leaves_a_server_behind(server):
+    server.edit(SMALL)
+    server.call(ExecuteRequest(source="bpy.ops.wm.read_factory_settings(use_empty=True)"))
+    assert server.evaluate("len(bpy.data.objects)") == "0"
+    server.call(ExecuteRequest(source='import os\nbpy.ops.wm.open_mainfile(filepath=os.path.abspath("edit.blend"))'))
+    assert server.evaluate("len(bpy.data.objects)") == "5"
