@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from protocol.errors import ProcessFault, RequestFailed
@@ -20,9 +21,16 @@ class Judge:
         self._standby = standby
 
     def open(self, file: Path | None) -> None:
-        """Open a proposal, or the empty start."""
+        """Open a scene that nobody may change, or the empty start."""
+        self._open(lambda: self._standby.restore(file))
+
+    def open_draft(self, file: Path) -> None:
+        """Open a proposal, large or small, in the time that opening takes."""
+        self._open(lambda: self._standby.restore_lent(file))
+
+    def _open(self, restore: Callable[[], None]) -> None:
         try:
-            self._standby.restore(file)
+            restore()
         except RequestFailed as error:
             raise SnapshotUnfit(f"what was saved cannot be opened: {error.message}") from error
         except ProcessFault as fault:

@@ -212,7 +212,7 @@ class Pool:
         with self.judge() as judge:
             judge.open(None)
             with self.store.draft(judge.save(), self.limits.file_bytes, self.blender.version) as draft:
-                judge.open(draft.path)
+                judge.open_draft(draft.path)
                 return draft.adopt(None, None, judge.fingerprint())
 
 

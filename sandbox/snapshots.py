@@ -16,15 +16,15 @@ import stat
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from protocol.errors import BlenderError
 from protocol.models import FingerprintReply, Value
 from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version_of
+from sandbox.scratch import copy
 
-CHUNK = 1 << 20
 OLD_DRAFT_S = 3600
 
 
@@ -69,6 +69,7 @@ class SnapshotStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, Manifest] = {}
+        self._digesting = ThreadPoolExecutor(2, "snapshot-digest")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_old_drafts()
 
@@ -122,7 +123,6 @@ class SnapshotStore:
 
     def _add(self, draft: Path, manifest: Manifest) -> None:
         id = manifest.snapshot.id
-        _sync(draft)
         os.replace(draft, self.path(id))
         note = self.folder / f".{id}.{threading.get_ident()}.{os.getpid()}.json"
         note.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
@@ -140,9 +140,9 @@ class Draft:
         handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
         self.path = Path(name)
         try:
-            with os.fdopen(handle, "wb") as copy:
-                self.bytes, self.sha256, header = _copy(descriptor, copy, limit_bytes)
-            _check_version(header, blender)
+            with os.fdopen(handle, "wb"):
+                self.bytes = _taken(descriptor, handle, limit_bytes)
+            _check_version(self.path, blender)
         except BaseException as error:
             self.path.unlink(missing_ok=True)
             if isinstance(error, OSError):
@@ -150,6 +150,7 @@ class Draft:
             raise
         finally:
             os.close(descriptor)
+        self._sha256 = store._digesting.submit(_digest, self.path)  # while others look at it
 
     def __enter__(self) -> Draft:
         return self
@@ -161,14 +162,15 @@ class Draft:
 
     def adopt(self, parent: str | None, edit: Edit | None, fingerprint: FingerprintReply) -> Snapshot:
         """Accept it, on disk before this returns."""
-        origin = json.dumps([self.sha256, parent, edit and edit.model_dump()], sort_keys=True)
+        sha256 = self._sha256.result()
+        origin = json.dumps([sha256, parent, edit and edit.model_dump()], sort_keys=True)
         snapshot = Snapshot(
             id=hashlib.sha256(origin.encode()).hexdigest(),
             parent=parent,
             edit=edit,
             blender=self._blender,
             bytes=self.bytes,
-            sha256=self.sha256,
+            sha256=sha256,
         )
         try:
             self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint))
@@ -177,21 +179,26 @@ class Draft:
         return snapshot
 
 
-def _copy(source: int, target: BinaryIO, limit_bytes: int) -> tuple[int, str, bytes]:
-    if not stat.S_ISREG(os.fstat(source).st_mode):
+def _taken(source: int, target: int, limit_bytes: int) -> int:
+    status = os.fstat(source)
+    if not stat.S_ISREG(status.st_mode):
         raise SnapshotUnfit("what was saved is no plain file")
-    digest, total, header = hashlib.sha256(), 0, b""
-    while chunk := os.read(source, CHUNK):
-        header = header or chunk[:HEADER_BYTES]
-        total += len(chunk)
-        if total > limit_bytes:
-            raise SnapshotUnfit(f"the file is larger than {limit_bytes:,} bytes")
-        digest.update(chunk)
-        target.write(chunk)
-    return total, digest.hexdigest(), header
+    if status.st_size > limit_bytes:
+        raise SnapshotUnfit(f"the file is larger than {limit_bytes:,} bytes")
+    copy(source, target)
+    return os.fstat(target).st_size
 
 
-def _check_version(header: bytes, blender: str) -> None:
+def _digest(path: Path) -> str:
+    """Of a file that is on disk when this returns."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_version(path: Path, blender: str) -> None:
+    with open(path, "rb") as file:
+        header = file.read(HEADER_BYTES)
     try:
         version = version_of(header)
     except NoBlendFile as error:

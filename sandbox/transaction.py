@@ -154,7 +154,7 @@ class SceneSession:
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         store, parent = self._pool.store, self.head
         with self._pool.judge() as judge:
-            judge.open(draft.path)
+            judge.open_draft(draft.path)
             after = judge.fingerprint()
             changes = compare(store.fingerprint(parent.id), after, scope)
             if wrong := outside(changes, scope):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import zmq
 
@@ -21,7 +19,7 @@ from protocol.models import HelloReply, Request, RestoreRequest, SnapshotRequest
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.process import BlenderProcess
-from sandbox.scratch import remove
+from sandbox.scratch import copy, remove
 from sandbox.snapshots import SnapshotUnfit
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -99,8 +97,17 @@ class Worker:
 
     def restore(self, file: Path | None) -> None:
         """Open a file from outside the box (None: the empty start)."""
-        name = self._put(file) if file else ""
-        self.finish_reopen(self.begin(RestoreRequest(file=name)))
+        self._restore(self._put(file) if file else "")
+
+    def restore_lent(self, file: Path) -> None:
+        """Open a file without copying it. Only for one that is thrown away if it changes, in a process that executes
+        nothing generated: the worker could write to it."""
+        name = _new_name()
+        try:
+            os.link(file, name, dst_dir_fd=self._folder_fd, follow_symlinks=False)
+        except OSError:  # on another disk
+            return self.restore(file)
+        self._restore(name)
 
     def save(self) -> Saved:
         """Save the scene into the worker's folder."""
@@ -139,13 +146,16 @@ class Worker:
         """Whether it kept, of an edit that was undone, so much memory that the next would pay for it."""
         return self.process.tree.memory_bytes() > self.limits.memory_bytes // 2
 
+    def _restore(self, name: str) -> None:
+        self.finish_reopen(self.begin(RestoreRequest(file=name)))
+
     def _put(self, file: Path) -> str:
         """Copy a file into the worker's folder under a name that nobody can have guessed."""
         name, flags = _new_name(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             target = os.open(name, flags, 0o600, dir_fd=self._folder_fd)
-            with open(file, "rb") as source, os.fdopen(target, "wb") as copy:
-                _copy(source, copy)
+            with open(file, "rb") as source, os.fdopen(target, "wb"):
+                copy(source.fileno(), target)
         except OSError as error:
             self.process.kill_root()
             raise ProtocolViolated("restore", f"its folder cannot be written to: {error.strerror}") from error
@@ -182,12 +192,3 @@ class Worker:
 
 def _new_name() -> str:
     return f"{secrets.token_hex(8)}.blend"
-
-
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    if sys.platform != "linux":
-        shutil.copyfileobj(source, target, 1 << 20)
-        return
-    offset = 0
-    while sent := os.sendfile(target.fileno(), source.fileno(), offset, 1 << 30):
-        offset += sent

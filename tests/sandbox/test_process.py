@@ -17,6 +17,7 @@ from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, SetupFa
 from protocol.models import ExecuteRequest, InspectRequest
 from sandbox.limits import MIB, Limits
 from sandbox.process import command
+from sandbox.scratch import remove_abandoned
 from sandbox.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,18 +211,31 @@ def test_descriptors_and_threads_do_not_grow_with_workers(start):
 
 
 def test_a_killed_orchestrator_leaves_no_blender(tmp_path):
+    assert_dies_with_its_orchestrator(tmp_path, "fake_blender.fake(here)")
+
+
+@pytest.mark.blender
+@pytest.mark.parametrize("wanted", ["wheel", "/usr/bin/blender"])
+def test_a_killed_orchestrator_leaves_no_real_blender(tmp_path, wanted):
+    if wanted != "wheel" and not Path(wanted).exists():
+        pytest.skip(f"no {wanted} here")
+    assert_dies_with_its_orchestrator(tmp_path, f"find_blender({wanted!r})")
+
+
+def assert_dies_with_its_orchestrator(tmp_path, blender):
     program = tmp_path / "orchestrator.py"
     program.write_text(
         textwrap.dedent(f"""\
         import sys, time
         sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "fakes")!r}]
         from pathlib import Path
-        from fake_blender import fake
+        import fake_blender
+        from sandbox.discovery import find_blender
         from sandbox.limits import Limits
         from sandbox.pool import Pool
         from sandbox.snapshots import SnapshotStore
         here = Path({str(tmp_path)!r})
-        with Pool(fake(here), Limits(), SnapshotStore(here / "s"), here / "logs") as pool, pool.session():
+        with Pool({blender}, Limits(), SnapshotStore(here / "s"), here / "logs") as pool, pool.session():
             pool._standby.result()
             print(pool.folder, flush=True)
             time.sleep(60)
@@ -233,6 +247,8 @@ def test_a_killed_orchestrator_leaves_no_blender(tmp_path):
     orchestrator.send_signal(signal.SIGKILL)
     orchestrator.wait()
     eventually(lambda: not processes_of(folder))
+    remove_abandoned(folder.parent)
+    assert not folder.exists()
 
 
 def test_the_command_line_suits_each_kind(tmp_path, limits):
