@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import stat
 import threading
 import time
@@ -42,7 +43,7 @@ class ClaudeSettings(Value):
     model: str = DEFAULT_MODEL
     model_by_role: dict[Role, str] = Field(default_factory=dict)
     effort: Effort | None = "high"
-    """None leaves it to the service; models before 4.6 know no effort."""
+    """None leaves it to the service."""
     effort_by_role: dict[Role, Effort] = Field(default_factory=dict)
     thinking: Literal["adaptive", "service", "off"] = "adaptive"
     """adaptive: as much as the model finds useful; service: its default for the model; off where a model allows it."""
@@ -56,6 +57,10 @@ class ClaudeSettings(Value):
     """Longest time without a byte from the service."""
     call_s: PositiveFloat = 3600.0
     """Longest time for one attempt."""
+
+
+OLDER = re.compile(r"claude-(3|[a-z]+-4-(0|1|5)(-|$)|[a-z]+-4-20)")
+"""Models that know neither effort nor adaptive thinking, and are asked for neither."""
 
 
 def key_present() -> bool:
@@ -99,6 +104,8 @@ class Claude:
         settings = self._settings
         body = request_body(request, model, settings.cache_time)
         body |= {"model": model, "max_tokens": settings.max_tokens}
+        if OLDER.match(model):
+            return body
         if effort := settings.effort_by_role.get(request.place.role, settings.effort):
             body["output_config"] = {"effort": effort}
         if settings.thinking == "adaptive":

@@ -97,6 +97,16 @@ def test_what_is_not_set_is_not_sent(api: MessagesApi):
     assert not {"output_config", "thinking", "tool_choice", "temperature"} & api.bodies[0].keys()
 
 
+@pytest.mark.parametrize(("model", "knows"), [
+    ("claude-opus-5-5", True), ("claude-opus-4-7", True), ("claude-opus-4-6", True), ("claude-sonnet-4-6", True),
+    ("house-model", True), ("claude-haiku-4-5", False), ("claude-opus-4-5-20251101", False), ("claude-opus-4-1", False),
+    ("claude-sonnet-4-20250514", False), ("claude-3-7-sonnet-20250219", False),
+])  # fmt: skip
+def test_older_models_are_not_asked_for_what_they_do_not_know(api: MessagesApi, model, knows):
+    claude(model=model).reply(request())
+    assert ({"output_config", "thinking"} <= api.bodies[0].keys()) is knows
+
+
 @pytest.mark.parametrize(("reason", "stop"), [
     ("end_turn", "end"), ("max_tokens", "length"), ("model_context_window_exceeded", "length"),
     ("stop_sequence", "end"), ("pause_turn", "end"),
