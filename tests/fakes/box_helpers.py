@@ -3,8 +3,11 @@
 import time
 
 import psutil
+import pytest
 
-from sandbox.snapshots import Edit
+from sandbox.discovery import Blender, find_blenders
+from sandbox.pool import Pool
+from sandbox.snapshots import Edit, SnapshotStore
 from sandbox.transaction import FACTORS
 
 ALL = frozenset(FACTORS) - {"host"}
@@ -47,3 +50,11 @@ def eventually(condition, patience_s=5.0):
     while not condition():
         assert time.monotonic() < deadline, f"not within {patience_s} s: {condition}"
         time.sleep(0.02)
+
+
+def real_pool(kind, limits, folder):
+    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has; skips the test without one."""
+    found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
+    if not found:
+        pytest.skip(f"no Blender of kind {kind} here")
+    return Pool(found[0], limits, SnapshotStore(folder / "snapshots"), folder / "logs")

@@ -3,13 +3,10 @@
 import time
 
 import pytest
-from box_helpers import ALL, Editor, assert_nothing_left, eventually, processes_of
+from box_helpers import ALL, assert_nothing_left, eventually, processes_of, real_pool
 
 from protocol.models import InspectRequest, RenderRequest
-from sandbox.discovery import Blender, find_blenders
 from sandbox.limits import GIB, MIB, Limits
-from sandbox.pool import Pool
-from sandbox.snapshots import SnapshotStore
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(180)]
 
@@ -22,24 +19,9 @@ LIMITS = Limits(
 
 @pytest.fixture(scope="module", params=["wheel", "binary"])
 def pool(request, tmp_path_factory):
-    found = {each.kind: each for each in find_blenders() if isinstance(each, Blender)}
-    if request.param not in found:
-        pytest.skip(f"no Blender of kind {request.param} here")
-    folder = tmp_path_factory.mktemp(request.param)
-    with Pool(found[request.param], LIMITS, SnapshotStore(folder / "snapshots"), folder / "logs") as pool:
+    with real_pool(request.param, LIMITS, tmp_path_factory.mktemp(request.param)) as pool:
         yield pool
     assert_nothing_left(pool.folder)
-
-
-@pytest.fixture
-def scene(pool):
-    with pool.session() as session:
-        yield session
-
-
-@pytest.fixture
-def edit(scene):
-    return Editor(scene)
 
 
 def place(session):
