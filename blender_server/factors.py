@@ -157,6 +157,8 @@ def _add_data(found):
         name = prop.identifier
         if prop.type != "COLLECTION" or name in coverage.ELSEWHERE or name in coverage.NO_DATA:
             continue
+        if prop.fixed_type.identifier == "ID":
+            continue  # since 5.1 there is one of everything
         for datablock in getattr(bpy.data, name):
             if datablock.users or name == "texts":
                 for factor in _factors_of(datablock, name, users):

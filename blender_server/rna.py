@@ -16,9 +16,10 @@ SKIPPED = {
     "mode", "pixels", "execution_time", "point_cache", "depsgraph", "internal_links", "render_slots", "particles",
     "child_particles", "view_center", "grid_scale", "interface_update", "texture_slots", "paint_active_slot",
     "bindcode", "frame_current", "panels", "bakes", "linear_colorspace_settings", "is_runtime_data", "threads",
+    "node_warnings",
     "texture_paint_images", "paint_clone_slot", "preview_render_type", "use_preview_world", "lineart", "normals_domain",
 }  # fmt: skip
-SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "lock_")
+SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "lock_", "open_")
 KEPT = {"bl_idname", "show_render", "show_viewport", "show_only_shape_key", "show_instancer_for_render"}
 REFERENCED = {"Node", "NodeSocket", "Bone", "PoseBone", "EditBone", "ShapeKey", "NodeTreeInterfaceItem", "ViewLayer"}
 """Structs that other structs point at without owning them."""
@@ -85,9 +86,12 @@ def custom(struct, path=""):
 
 
 def _plan(struct):
-    plan = _plans.get(type(struct))
+    kind = type(struct)
+    plan = _plans.get(kind)
     if plan is None:
-        plan = _plans[type(struct)] = _make_plan(struct.bl_rna)
+        plan = _make_plan(struct.bl_rna)
+        if getattr(bpy.types, kind.__name__, None) is kind:  # else it is one group's interface, which may yet change
+            _plans[kind] = plan
     return plan
 
 
@@ -107,8 +111,8 @@ def _make_plan(rna):
             steps.append(Step(name, read))
     if "NodeTree" in lineage:
         steps.append(Step("links", _read_links))
-    if "NodesModifier" in lineage:
-        steps.append(Step("inputs", _read_custom))
+    if "NodesModifier" in lineage and "properties" not in rna.properties:
+        steps.append(Step("inputs", _read_custom))  # before 5.2 a node group's inputs are custom properties
     return steps
 
 

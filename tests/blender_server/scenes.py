@@ -124,11 +124,14 @@ def fill(tree, prefix):
 fill(red.node_tree, "ShaderNode")
 fill(world.node_tree, "ShaderNode")
 geometry = bpy.data.node_groups.new("Fields", "GeometryNodeTree")
+if hasattr(geometry, "interface"):
+    geometry.interface.new_socket("Amount", in_out="INPUT", socket_type="NodeSocketFloat")
+else:
+    geometry.inputs.new("NodeSocketFloat", "Amount")
 fill(geometry, "GeometryNode")
 fill(geometry, "FunctionNode")
 nodes = cup.modifiers.new("Fields", "NODES")
 nodes.node_group = geometry
-nodes["own"] = 3.5
 nodes.show_viewport = nodes.show_render = False
 
 def add(name, data):

@@ -60,3 +60,18 @@ for node in bpy.data.materials["Red"].node_tree.nodes:
         after = zoo.fingerprint()
         assert changed(before, after) == {("material", "material:Red")}
         before = after
+
+
+def test_an_input_of_a_node_group_is_its_objects_geometry(zoo):
+    before = zoo.fingerprint()
+    zoo.edit("""
+fields = bpy.data.objects["Cup"].modifiers["Fields"]
+if hasattr(fields, "properties"):
+    for name in fields.properties.inputs.bl_rna.properties.keys():
+        if name.startswith("Socket_"):
+            getattr(fields.properties.inputs, name).value = 2.5
+else:
+    name = next(name for name in fields.keys() if not name.endswith(("_attribute_name", "_use_attribute")))
+    fields[name] = 2.5
+""")
+    assert changed(before, zoo.fingerprint()) == {("geometry", "object:Cup")}
