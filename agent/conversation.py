@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from agent import prompting
 from agent.models.base import (
     Message,
     ModelReply,
@@ -17,25 +18,17 @@ from agent.models.base import (
     Text,
     ToolCall,
     ToolResult,
-    request_digest,
+    place_key,
+    reply_key,
 )
 from agent.runs.journal import digest_of
 from agent.runs.run import Run
-from agent.tools.base import Outcome
+from agent.tools.base import Outcome, refused
 from agent.tools.table import Toolbox
 from agent.tools.workbench import Workbench
 
 NUDGES = 3
 """Replies in a row without a tool call that end a conversation."""
-
-
-def reply_key(request: ModelRequest) -> str:
-    """Where a reply is recorded: its place, and a digest of what was asked without picture bytes."""
-    return f"{place_key(request.place)}/{request_digest(request)}"
-
-
-def place_key(place: Place) -> str:
-    return f"{place.rollout}/{place.stage}/{place.round}/{place.role}/{place.ordinal}"
 
 
 def converse(
@@ -55,13 +48,15 @@ def converse(
     for ordinal in range(most_calls):
         last = ordinal == most_calls - 1
         here = place.model_copy(update={"ordinal": ordinal})
-        reply = _ask(run, here, system, messages, toolbox, last)
+        if last and ordinal:
+            messages.append(_said("conclude", tool=" or ".join(toolbox.ending_names())))
+        reply = _ask(run, here, system, messages, toolbox)
         messages.append(Message(role="assistant", content=reply.content or (Text(text="(nothing)"),)))
         calls = [block for block in reply.content if isinstance(block, ToolCall)]
         silent = 0 if calls else silent + 1
         if silent == NUDGES or reply.stop == "refusal":
             return None
-        outcomes = [_use(run, here, number, call, toolbox, last, bench) for number, call in enumerate(calls)]
+        outcomes = _use_all(run, here, calls, toolbox, last, bench)
         messages.append(_answer(calls, outcomes, toolbox, reply))
         ended = [outcome.product for outcome in outcomes if outcome.product is not None]
         if ended:
@@ -71,12 +66,12 @@ def converse(
     return None
 
 
-def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: Toolbox, last: bool) -> ModelReply:
+def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: Toolbox) -> ModelReply:
     request = ModelRequest(
         place=place,
         system=system,
         messages=tuple(messages),
-        tools=toolbox.specs(last),
+        tools=toolbox.specs(),
         seed=run.config.seed,
     )
 
@@ -91,24 +86,41 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
     return run.journal.step(f"reply/{reply_key(request)}", ModelReply, ask)
 
 
+def _use_all(
+    run: Run, place: Place, calls: list[ToolCall], toolbox: Toolbox, last: bool, bench: Workbench | None
+) -> list[Outcome]:
+    """Use the tools of one reply in order; none may end the conversation after another of the same reply has failed."""
+    outcomes: list[Outcome] = []
+    for number, call in enumerate(calls):
+        if call.name in toolbox.ending_names() and any(outcome.is_error for outcome in outcomes):
+            outcomes.append(
+                refused(f"not done: a call before it failed. Read its result, then call {call.name} again.")
+            )
+        else:
+            outcomes.append(_use(run, place, number, call, toolbox, last, bench))
+    return outcomes
+
+
 def _use(
     run: Run, place: Place, number: int, call: ToolCall, toolbox: Toolbox, last: bool, bench: Workbench | None
 ) -> Outcome:
     head = bench.head.id if bench is not None else None
     key = f"tool/{place_key(place)}/{number}/{digest_of(call.name, call.input, head)}"
     outcome = run.journal.step(key, Outcome, lambda: toolbox.use(call, last), tool=call.name)
-    if bench is not None and outcome.head is not None:
-        bench.move_to(outcome.head, outcome.committed)
+    if bench is not None:
+        bench.follow(outcome.head, outcome.committed, outcome.failure)
     return outcome
 
 
 def _answer(calls: list[ToolCall], outcomes: list[Outcome], toolbox: Toolbox, reply: ModelReply) -> Message:
     if not calls:
-        cut = "Your reply was cut off at its longest length. " if reply.stop == "length" else ""
-        ends = " or ".join(toolbox.ending_names())
-        return Message(role="user", content=(Text(text=f"{cut}Go on by calling a tool; end with {ends}."),))
+        return _said("cut_short" if reply.stop == "length" else "use_a_tool", tools=toolbox.names())
     results = (
         ToolResult(call_id=call.id, content=outcome.content, is_error=outcome.is_error)
         for call, outcome in zip(calls, outcomes, strict=True)
     )
     return Message(role="user", content=tuple(results))
+
+
+def _said(name: str, **variables: object) -> Message:
+    return Message(role="user", content=(Text(text=prompting.render(f"shared/{name}.md", **variables)),))

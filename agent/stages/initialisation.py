@@ -91,7 +91,7 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
     if len(candidates) == 1:
         return candidates[0]
     shown: list[Shown] = [
-        (one.png, one.measures, {"parts": len(list(one.graph.leaves())), "problems": list(one.problems)})
+        (one.png, one.measures, {"parts": [leaf.name for leaf in one.graph.leaves()], "problems": list(one.problems)})
         for one in candidates
     ]
     try:

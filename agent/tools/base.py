@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.models.base import Picture, Text, ToolSpec
 from protocol.models import Value
 
 
 class ToolInput(Value):
-    """The input of one tool; unknown fields are refused."""
+    """The input of one tool; unknown fields are refused, and the fields' docstrings are told to the model."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Outcome(Value):
@@ -28,10 +30,10 @@ class Outcome(Value):
     head: str | None = None
     """Id of the snapshot that is the scene after the call; None where there is no scene."""
     committed: bool = False
+    failure: str | None = None
+    """Of an edit that was rolled back: what is compared to find that the model turns in circles."""
     product: dict[str, Any] | None = None
     """Of a tool that ends the conversation: what the conversation was for."""
-
-    NO_SCENE: ClassVar[None] = None
 
 
 def answered(facts: dict[str, Any], *pictures: Picture, **fields: Any) -> Outcome:
@@ -56,9 +58,17 @@ class Tool:
     """A successful call ends the conversation."""
 
     def spec(self) -> ToolSpec:
-        schema = self.input.model_json_schema()
-        schema.pop("title", None)
+        schema = _untitled(self.input.model_json_schema())
         return ToolSpec(name=self.name, description=self.description, schema_=schema)
+
+
+def _untitled(schema: Any) -> Any:
+    """Without the titles that pydantic derives from names: a model learns nothing from them."""
+    if isinstance(schema, dict):
+        return {
+            name: _untitled(value) for name, value in schema.items() if name != "title" or not isinstance(value, str)
+        }
+    return [_untitled(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def parse_input(kind: type[ToolInput], given: dict[str, Any]) -> ToolInput | str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 from scipy.optimize import minimize_scalar
 
+from agent.evaluation.measures import measure
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
 from agent.tools.objectives import Objective, objective_for
 from agent.tools.scene import committed, rejected
@@ -24,6 +25,8 @@ from sandbox.transaction import SceneSession
 
 MIN_GAIN = 1e-5
 """Smallest improvement of the objective that is worth an edit: below it lies the noise of rendering."""
+MOST_SSIM_LOST = 0.002
+"""What a fit may lose in structure while it gains in what it was asked for."""
 START_WIDTH = 0.08
 """CMA-ES' first step as a part of each range: started wide it does not converge within a few hundred looks."""
 
@@ -38,6 +41,7 @@ class FitValue(ToolInput):
     @field_validator("path")
     @classmethod
     def _is_a_plain_path(cls, path: str) -> str:
+        path = path.removeprefix("bpy.data.")
         if not is_plain_path(path):
             raise ValueError(f"{path!r} is no path of names and constant indices below bpy.data")
         return path
@@ -85,47 +89,73 @@ def assignments(paths: Sequence[str], values: Sequence[float]) -> str:
 
 
 def fit(bench: Workbench, given: FitInput) -> Outcome:
-    paths = [value.path for value in given.values]
+    paths, start = [value.path for value in given.values], [value.start for value in given.values]
+    config = bench.run.config
     try:
-        objective = objective_for(given.objective, bench)
+        objective = objective_for(given.objective, bench, config.fit_px)
         with bench.temporary() as session:
-            look = _Look(bench, session, paths, objective)
-            before = look([value.start for value in given.values])
-            best, after = search(
-                look, given.values, min(given.looks, bench.run.config.fit_looks), bench.run.config.seed
-            )
+            look = _Look(bench, session, paths, objective, config.fit_px, config.fit_samples)
+            before = look(start)
+            best, after = search(look, given.values, min(given.looks, config.fit_looks), config.seed)
+            holds = after < before and _holds(bench, session, given.objective, paths, start, best)
     except ScriptFailed as error:
-        return refused(
-            f"these values cannot be set: {error.traceback_text.strip().splitlines()[-1]}", head=bench.head.id
-        )
+        reason = error.traceback_text.strip().splitlines()[-1]
+        return refused(f"these values cannot be set: {reason}", head=bench.head.id)
     except (RequestFailed, ProcessFault, ValueError) as error:
         return refused(f"the fit stopped: {error}", head=bench.head.id)
-    facts = {
-        "before": round(before, 6),
-        "after": round(after, 6),
-        "gain": round(before - after, 6),
-        "looks": look.count,
-    }
+    facts = {"before": round(before, 6), "after": round(after, 6), "looks": look.count}
     values = {path: float(f"{value:.6g}") for path, value in zip(paths, best, strict=True)}
-    if before - after < MIN_GAIN:
-        return answered({"result": "no_gain", **facts}, head=bench.head.id)
+    if before - after < MIN_GAIN or not holds:
+        reason = "no better values were found" if before - after < MIN_GAIN else "what gained small lost when larger"
+        return answered({"result": "no_gain", "reason": reason, **facts}, head=bench.head.id)
     outcome = bench.edit(assignments(paths, best), f"fit: {given.purpose}")
-    return committed(bench, outcome, **facts, values=values) if outcome.snapshot else rejected(bench, outcome)
+    if outcome.snapshot is None:
+        return rejected(bench, outcome)
+    return committed(bench, outcome, **facts, gain=round(before - after, 6), values=values)
+
+
+def _holds(
+    bench: Workbench,
+    session: SceneSession,
+    name: str,
+    paths: Sequence[str],
+    start: Sequence[float],
+    best: Sequence[float],
+) -> bool:
+    """Whether it is a gain at the size that is measured elsewhere too, and not bought with structure."""
+    config = bench.run.config
+    session.execute(assignments(paths, start))
+    objective = objective_for(name, bench, config.look_px)
+    look = _Look(bench, session, paths, objective, config.look_px, config.look_samples)
+    reference = bench.run.reference
+    before, structure = look(start), measure(reference, look.png).ssim
+    return look(best) < before and measure(reference, look.png).ssim > structure - MOST_SSIM_LOST
 
 
 class _Look:
-    """The objective as a function of the values: set them, render small, compare."""
+    """The objective as a function of the values: set them, render, compare."""
 
-    def __init__(self, bench: Workbench, session: SceneSession, paths: Sequence[str], objective: Objective) -> None:
+    png: bytes
+    """The last one."""
+
+    def __init__(
+        self,
+        bench: Workbench,
+        session: SceneSession,
+        paths: Sequence[str],
+        objective: Objective,
+        long_px: int,
+        samples: int,
+    ) -> None:
         self._bench, self._session, self._paths, self._objective = bench, session, paths, objective
+        self._long_px, self._samples = long_px, samples
         self.count = 0
 
     def __call__(self, values: Sequence[float]) -> float:
-        config = self._bench.run.config
         self._session.execute(assignments(self._paths, values))
-        png = self._bench.render(long_side_px=config.fit_px, samples=config.fit_samples)
+        self.png = self._bench.render(long_side_px=self._long_px, samples=self._samples)
         self.count += 1
-        return self._objective(png)
+        return self._objective(self.png)
 
 
 def search(

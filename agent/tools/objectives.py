@@ -18,9 +18,9 @@ Objective = Callable[[bytes], float]
 Pixels = NDArray[np.float64]
 
 
-def objective_for(name: str, bench: Workbench) -> Objective:
-    """The objective of that name at the run's fit size. Raises ValueError where there is nothing of that name."""
-    size = bench.run.reference.frame(bench.run.config.fit_px)
+def objective_for(name: str, bench: Workbench, long_px: int) -> Objective:
+    """The objective of that name for renders of that long side. Raises ValueError where nothing has that name."""
+    size = bench.run.reference.frame(long_px)
     if name == "silhouette":
         return _silhouette(bench.run.reference, size)
     reference = _reference_pixels(bench.run.reference, size)

@@ -33,7 +33,6 @@ def run_code(bench: Workbench, given: RunCodeInput) -> Outcome:
 
 def committed(bench: Workbench, outcome: EditOutcome, **more: Any) -> Outcome:
     """The result of an accepted edit: what changed, and the target view with its measures."""
-    bench.count_failure(None)
     assert outcome.snapshot is not None
     pictures: tuple[Picture, ...] = ()
     seen: dict[str, Any]
@@ -45,7 +44,7 @@ def committed(bench: Workbench, outcome: EditOutcome, **more: Any) -> Outcome:
     facts = {
         "result": "committed",
         "snapshot": bench.name_after(),
-        "changes": [f"{change.factor}: {change.key}" for change in outcome.changes][:60],
+        "changes": list(dict.fromkeys(f"{change.factor}: {change.key}" for change in outcome.changes))[:60],
         "printed": outcome.stdout[-TEXT_LIMIT:],
         "resets": list(outcome.resets),
         **seen,
@@ -56,7 +55,6 @@ def committed(bench: Workbench, outcome: EditOutcome, **more: Any) -> Outcome:
 
 def rejected(bench: Workbench, outcome: EditOutcome) -> Outcome:
     """The result of a rolled back edit: which rule or fault, and what it touched."""
-    bench.count_failure(f"{outcome.kind}: {outcome.message}")
     facts = {
         "result": outcome.kind,
         "message": outcome.message[-TEXT_LIMIT:],
@@ -67,7 +65,7 @@ def rejected(bench: Workbench, outcome: EditOutcome) -> Outcome:
         "printed": outcome.stdout[-TEXT_LIMIT:],
         "scene": "unchanged",
     }
-    return answered(facts, head=bench.head.id, is_error=True)
+    return answered(facts, head=bench.head.id, is_error=True, failure=f"{outcome.kind}: {outcome.message}")
 
 
 class LookInput(ToolInput):
@@ -140,7 +138,6 @@ def revert(bench: Workbench, given: RevertInput) -> Outcome:
     if snapshot_id is None:
         return refused(f"there is no snapshot {given.to!r} to go back to in this stage", head=bench.head.id)
     bench.move_to(snapshot_id)
-    bench.count_failure(None)
     return answered({"head": bench.name_of(snapshot_id)}, head=snapshot_id)
 
 

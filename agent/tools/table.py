@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.models.base import Role, ToolCall, ToolSpec
 from agent.tools import ending, fit, scene
-from agent.tools.base import Outcome, Tool, parse_input, refused
+from agent.tools.base import Outcome, parse_input, refused
 
 ALL = {tool.name: tool for tool in (*scene.TOOLS, *fit.TOOLS, *ending.TOOLS)}
 _EDITS = ("run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish")
@@ -38,20 +38,22 @@ class Toolbox:
         self._tools = tuple(ALL[name] for name in TABLE[stage, role])
         self._bench = bench
 
-    def specs(self, last: bool = False) -> tuple[ToolSpec, ...]:
-        """What the model is given; on its last call only what ends the conversation."""
-        return tuple(tool.spec() for tool in self._tools if tool.ends or not last)
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What the model is given: the same in every call of a conversation, so that the service's cache holds."""
+        return tuple(tool.spec() for tool in self._tools)
+
+    def names(self) -> list[str]:
+        return [tool.name for tool in self._tools]
 
     def ending_names(self) -> Sequence[str]:
         return [tool.name for tool in self._tools if tool.ends]
 
     def use(self, call: ToolCall, last: bool = False) -> Outcome:
-        tool = self._find(call.name, last)
+        """Do it; on the last call of a conversation only what ends it."""
+        tool = next((tool for tool in self._tools if tool.name == call.name), None)
         if tool is None:
-            names = ", ".join(spec.name for spec in self.specs(last))
-            return refused(f"there is no tool {call.name!r} here; there are: {names}")
+            return refused(f"there is no tool {call.name!r} here; there are: {', '.join(self.names())}")
+        if last and not tool.ends:
+            return refused("the calls are used up", may_still_be_called=list(self.ending_names()))
         given = parse_input(tool.input, call.input)
         return refused(f"{call.name}: {given}") if isinstance(given, str) else tool.use(self._bench, given)
-
-    def _find(self, name: str, last: bool) -> Tool | None:
-        return next((tool for tool in self._tools if tool.name == name and (tool.ends or not last)), None)

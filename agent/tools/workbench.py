@@ -69,6 +69,15 @@ class Workbench:
         if committed:
             self._names.append(snapshot_id)
 
+    def follow(self, head: str | None, committed: bool, failure: str | None) -> None:
+        """Take over where a tool call, done now or recorded, has left the scene."""
+        if head is not None:
+            self.move_to(head, committed)
+        if committed:
+            self._failures.clear()
+        if failure is not None:
+            self._failures.append(failure)
+
     def named(self, name: str) -> str | None:
         """Snapshot id behind "start", "previous" or "s3"; None where there is none."""
         if name == "start":
@@ -120,13 +129,6 @@ class Workbench:
         if outcome.snapshot is not None:
             self._head = outcome.snapshot
         return outcome
-
-    def count_failure(self, message: str | None) -> None:
-        """Remember a failed edit's message; None (a success) forgets them."""
-        if message is None:
-            self._failures.clear()
-        else:
-            self._failures.append(message)
 
     def render(self, view: View | None = None, long_side_px: int | None = None, **settings: object) -> bytes:
         """PNG (RGBA) of the head, or inside `session().temporary()` of what stands there now."""

@@ -9,7 +9,7 @@ from scripted_model import GRAPH, ScriptedModel
 from agent.config import Budget, Config
 from agent.console import Console
 from agent.conversation import converse
-from agent.models.base import Message, ModelReply, Place, Text
+from agent.models.base import Message, ModelReply, Place, Text, ToolCall
 from agent.runs.budget import BudgetReached, Ledger
 from agent.runs.journal import Journal
 from agent.tools.table import ALL, TABLE, Toolbox
@@ -75,9 +75,31 @@ def test_words_where_a_tool_is_needed_are_answered_and_end_after_three(world):
     assert "submit_scene_graph" in messages[2].content[0].text
 
 
-def test_on_the_last_call_only_what_ends_the_conversation_is_offered(world):
-    assert [spec.name for spec in Toolbox("geometry", "generator", None).specs(last=True)] == ["finish"]
-    assert [spec.name for spec in Toolbox("geometry", "verifier", None).specs(last=True)] == ["verdict"]
+def test_on_the_last_call_the_model_is_told_and_only_what_ends_the_conversation_works(world):
+    product, messages, model = talk(world, [("say", {"text": "hm"})] * 2, most_calls=2)
+    assert product is None
+    assert "submit_scene_graph" in messages[-3].content[0].text
+    assert [request.tools for request in model.requests] == [model.requests[0].tools] * 2
+    call = ToolCall(id="1", name="look", input={})
+    refused = Toolbox("geometry", "verifier", None).use(call, last=True)
+    assert json.loads(refused.content[0].text)["may_still_be_called"] == ["verdict"]
+
+
+def test_a_conversation_does_not_end_in_a_reply_whose_other_call_failed(world):
+    class Hasty(ScriptedModel):
+        def reply(self, request):
+            reply = super().reply(request)
+            if request.place.ordinal:
+                return reply
+            failing = ToolCall(id="x", name="fly", input={})
+            return reply.model_copy(update={"content": (failing, *reply.content)})
+
+    messages = [Message(role="user", content=(Text(text="decompose"),))]
+    model = Hasty({("decomposition", "decomposer"): [("submit_scene_graph", GRAPH)] * 2})
+    toolbox = Toolbox("decomposition", "decomposer", None)
+    assert converse(world(model), GRAPHER, "s", messages, toolbox, 5) is not None
+    assert len(model.requests) == 2
+    assert [result.is_error for result in messages[2].content] == [True, True]
 
 
 def test_no_verifier_can_edit():
