@@ -9,7 +9,7 @@ _FIELDS = {
     "FLOAT_VECTOR": ("vector", "f", 3),
     "FLOAT_COLOR": ("color", "f", 4),
     "BYTE_COLOR": ("color", "f", 4),
-    "BOOLEAN": ("value", "?", 1),
+    "BOOLEAN": ("value", "b", 1),
     "FLOAT2": ("vector", "f", 2),
     "INT8": ("value", "b", 1),
     "INT16_2D": ("value", "h", 2),
@@ -20,32 +20,12 @@ _FIELDS = {
 _SIZES = {"f": 4, "i": 4, "b": 1, "h": 2}
 
 
-_views_work = []  # whether foreach_get fills a memoryview of booleans, once known
-
-
 def values(items, name, code, width):
-    """One property of all items as a buffer."""
+    """One property of all items as a buffer; booleans as bytes 0 and 1."""
     size = len(items) * width
-    buffer = _booleans(items, name, size) if code == "?" else array.array(code, bytes(_SIZES[code] * size))
-    if size and code != "?":
+    buffer = array.array(code, bytes(_SIZES[code] * size))
+    if size:
         items.foreach_get(name, buffer)
-    return buffer
-
-
-def _booleans(items, name, size):
-    """As bytes 0 and 1. array.array has no booleans, and up to 3.6 Blender fills no memoryview of them."""
-    if not size:
-        return array.array("b")
-    if _views_work != [False]:
-        buffer = bytearray(size)
-        try:
-            items.foreach_get(name, memoryview(buffer).cast("?"))
-            _views_work[:] = [True]
-            return array.array("b", bytes(buffer))
-        except TypeError:
-            _views_work[:] = [False]
-    buffer = array.array("b", bytes(size))
-    items.foreach_get(name, buffer)
     return buffer
 
 

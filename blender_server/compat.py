@@ -90,7 +90,7 @@ def seams(mesh):
     """Nothing where no edge is a seam."""
     found = _by_attribute(mesh, "uv_seam") or _by_attribute(mesh, ".uv_seam")
     if found is None and not _all_in_attributes():
-        found = buffers.values(mesh.edges, "use_seam", "?", 1)
+        found = buffers.values(mesh.edges, "use_seam", "b", 1)
     return found if _any(found) else array.array("b")
 
 
@@ -120,8 +120,8 @@ def element_flags(mesh):
     if _all_in_attributes():
         return
     flags = (
-        (mesh.polygons, "use_smooth", "?"),
-        (mesh.edges, "use_edge_sharp", "?"),
+        (mesh.polygons, "use_smooth", "b"),
+        (mesh.edges, "use_edge_sharp", "b"),
         (mesh.edges, "crease", "f"),
         (mesh.edges, "bevel_weight", "f"),
     )

@@ -125,8 +125,8 @@ def _read_host_values():
     for path, struct in _host_owned().items():
         for prop in struct.bl_rna.properties:
             name = prop.identifier
-            if prop.is_readonly or prop.type in ("POINTER", "COLLECTION"):
-                continue
+            if prop.is_readonly or prop.type in ("POINTER", "COLLECTION") or name == "denoiser":
+                continue  # a Blender without any denoiser complains whenever it is asked which
             if "." not in path and not name.startswith(("frame_", "use_frame_", "use_pass_", "samples")):
                 continue
             value = getattr(struct, name)

@@ -16,7 +16,7 @@ SKIPPED = {
     "mode", "pixels", "execution_time", "point_cache", "depsgraph", "internal_links", "render_slots", "particles",
     "child_particles", "view_center", "grid_scale", "interface_update", "texture_slots", "paint_active_slot",
     "bindcode", "frame_current", "panels", "bakes", "linear_colorspace_settings", "is_runtime_data", "threads",
-    "node_warnings",
+    "node_warnings", "denoiser",
     "texture_paint_images", "paint_clone_slot", "preview_render_type", "use_preview_world", "lineart", "normals_domain",
 }  # fmt: skip
 SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "lock_", "open_")
