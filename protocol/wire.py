@@ -55,7 +55,7 @@ def encode(message: Message, limit_bytes: int = MESSAGE_BYTES) -> List[bytes]:
     header = {name: getattr(message, name) for name in _HEADER_TYPES if name != "v"}
     header.update(v=VERSION, deadline_s=float(message.deadline_s))
     try:
-        frames = [msgpack.packb(header, use_bin_type=True), msgpack.packb(message.body, use_bin_type=True)]
+        frames = [_pack(header), _pack(message.body)]
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise WireError("{}: cannot be packed: {}".format(message.method, error)) from error
     frames.extend(message.payloads)
@@ -88,6 +88,12 @@ def _check_sizes(frames: Sequence[bytes], limit_bytes: int) -> None:
     total = sum(len(frame) for frame in frames)
     if total > limit_bytes:
         raise WireError("message of {} bytes, {} allowed".format(total, limit_bytes))
+
+
+def _pack(fields: Dict[str, Any]) -> bytes:
+    """Half a surrogate pair, which code may well print, becomes a question mark."""
+    packed = msgpack.packb(fields, use_bin_type=True, unicode_errors="replace")
+    return bytes(packed)
 
 
 def _unpack(data: bytes, what: str) -> Dict[str, Any]:

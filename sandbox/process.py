@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 REPOSITORY = Path(__file__).resolve().parent.parent
 BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
 LAUNCH = Path(__file__).with_name("launch.py")
-PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "XLA_FLAGS")
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """All that a Blender sees of our environment, which may hold keys."""
 
 TAIL_BYTES = 8192
@@ -50,10 +50,14 @@ class BlenderProcess:
         self._peak_bytes = 0
         self._printed_before = 0
         self._lock = threading.Lock()
-        self._ended_r, self._ended_w = os.pipe()
         self.output = Output(log_file, limits.output_bytes)
+        self._ended_r, self._ended_w = os.pipe()
         try:
             self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet)
+        except BaseException:
+            os.close(self._ended_r)
+            os.close(self._ended_w)
+            raise
         finally:
             os.close(self.output.inlet)
         self.pid = self._popen.pid
@@ -121,10 +125,7 @@ class BlenderProcess:
         rounds = 0
         while not has_ended(WATCH_S):
             rounds += 1
-            if rounds % CHILDREN_EVERY == 0:
-                self.tree.refresh()
-            over = self._over_quickly() or (self._over_slowly() if rounds % SLOWLY_EVERY == 0 else None)
-            if over:
+            if over := self._over(rounds):
                 log.warning("blender pid=%d: %s", self.pid, over.message)
                 self._verdict = over
                 self.tree.kill()
@@ -133,6 +134,15 @@ class BlenderProcess:
         os.write(self._ended_w, b"!")
         os.close(self._ended_w)
         log.info("blender pid=%d ended: %s", self.pid, self._popen.returncode)
+
+    def _over(self, rounds: int) -> ProcessFault | None:
+        try:
+            if rounds % CHILDREN_EVERY == 0:
+                self.tree.refresh()
+            return self._over_quickly() or (self._over_slowly() if rounds % SLOWLY_EVERY == 0 else None)
+        except (OSError, psutil.Error) as error:  # nothing may end the watch but the process's end
+            log.warning("blender pid=%d: cannot look at it: %s", self.pid, error)
+            return None
 
     def _over_quickly(self) -> ProcessFault | None:
         used = self.tree.memory_bytes()

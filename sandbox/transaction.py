@@ -93,8 +93,10 @@ class SceneSession:
     def edit(
         self, edit: Edit, scope: frozenset[str], required: frozenset[str] = frozenset(), timeout_s: float = 60
     ) -> EditOutcome:
-        """Run it as one transaction. Raises only when no Blender can be had any more."""
+        """Run it as one transaction. Raises only when no Blender can be had, or the store was damaged from outside."""
         began = time.monotonic()
+        if not _is_text(edit):
+            return EditOutcome(kind="script_error", message=f"The code holds characters that are no text. {AS_BEFORE}")
         if reason := self._active.unfit():
             self._replace(reason)
         outcome = self._outcome(edit, scope, required, timeout_s)
@@ -239,6 +241,15 @@ class SceneSession:
             except (ProcessFault, RequestFailed) as error:
                 log.warning("%r cannot open the accepted scene: %s", self._worker, error)
         raise SetupFailed(f"the accepted scene {self.head.id[:12]} cannot be opened any more", "See the logs.")
+
+
+def _is_text(edit: Edit) -> bool:
+    """Whether it can be sent and kept: half a surrogate pair cannot."""
+    try:
+        f"{edit.source}{edit.label}{edit.stage}".encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _commit_message(changes: tuple[Change, ...]) -> str:

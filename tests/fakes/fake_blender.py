@@ -71,7 +71,7 @@ class Server:
     def __init__(self, argv, at_boot="", version="4.5.0", protocol=1):
         import zmq
 
-        sys.stdout.reconfigure(line_buffering=True, errors="surrogateescape")
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
         options = dict(zip(argv[argv.index("--") + 1 :: 2], argv[argv.index("--") + 2 :: 2], strict=True))
         os.chdir(options["--folder"])
         self.epoch, self.scene, self.version, self.protocol = options["--epoch"], empty(), version, protocol

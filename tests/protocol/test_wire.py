@@ -124,6 +124,12 @@ def test_sizes_are_capped_on_both_sides():
         wire.decode(frames(payloads=[b""] * (wire.PAYLOADS + 1)))
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark():
+    message = wire.Message(wire.REPLY, "e", 1, "execute", message="\ud83d!", body={"stdout": "\udcff"})
+    arrived = wire.decode(wire.encode(message))
+    assert (arrived.message, arrived.body) == ("?!", {"stdout": "?"})
+
+
 def test_what_cannot_be_packed_is_a_wire_error():
     with pytest.raises(wire.WireError, match="cannot be packed"):
         wire.encode(wire.Message(wire.REPLY, "e", 1, "inspect", body={"what": object()}))

@@ -64,6 +64,11 @@ def test_an_error_in_the_code_is_told_and_costs_nothing(scene, edit):
     assert edit(adding("Spoon")).kind == "committed"
 
 
+def test_characters_that_are_no_text_are_refused_before_anything_runs(scene, edit):
+    assert edit("x = '\ud83d'").kind == "script_error"
+    assert edit("print('\\ud83d')").kind == "committed"
+
+
 def test_what_lies_outside_the_scope_is_named_with_its_values_and_undone(scene, edit):
     edit(adding("Cup") + setting("material", "material:Wood", "old"))
     head = scene.head
