@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from contextlib import suppress
 
 import bpy
 
@@ -42,13 +41,7 @@ def _picture(scene):
     path = os.path.join(os.getcwd(), FILE)
     with Temporary() as temporary:
         temporary.set(scene.render, filepath=path, use_file_extension=True, use_overwrite=True)
-        try:
-            _render()
-        except Refusal:
-            if not (scene.render.engine == "CYCLES" and scene.cycles.use_denoising):
-                raise
-            temporary.set(scene.cycles, use_denoising=False)  # it was built in, but does not work on this machine
-            _render()
+        _render()
     for image in [image for image in bpy.data.images if image.type == "RENDER_RESULT"]:
         image.user_clear()
         bpy.data.images.remove(image)
@@ -104,8 +97,7 @@ def _set_cycles(temporary, scene, samples):
     cycles, denoise = scene.cycles, samples >= DENOISED_FROM and compat.has_denoiser()
     temporary.set(cycles, device="CPU", samples=samples, seed=0, use_animated_seed=False, use_denoising=denoise)
     if denoise:
-        with suppress(TypeError):  # not offered: the render then tells
-            temporary.set(cycles, denoiser="OPENIMAGEDENOISE")
+        temporary.set(cycles, denoiser="OPENIMAGEDENOISE")
         temporary.set_where_known(cycles, denoising_prefilter="FAST", denoising_use_gpu=False)
     temporary.set_where_known(cycles, use_adaptive_sampling=False, time_limit=0.0, use_auto_tile=False)
 

@@ -107,13 +107,6 @@ def test_size_is_what_was_asked(small):
     assert picture(small, width_px=50, height_px=20)[1].shape == (20, 50, 4)
 
 
-def test_a_denoiser_that_does_not_work_is_done_without(another, small_file, shared):
-    (another.folder / "x.blend").write_bytes((shared.folder / small_file).read_bytes())
-    another.fresh("x.blend")
-    another.call(ExecuteRequest(source="from blender_server import compat\ncompat.has_denoiser = lambda: True"))
-    assert picture(another, samples=4)[1][..., :3].mean() > 20
-
-
 # ── object ids ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_pixel_of_an_id_picture_is_an_object_or_nothing(small):
     small.call(
