@@ -1,7 +1,8 @@
-"""Owns what a full picture stands on and before: one plain colour, or a ground with perhaps a wall behind it, and what is neither.
+"""Owns what a full picture stands on and before: one plain colour, or a ground with perhaps a wall behind it, and what
+is neither.
 
-Background is what a smooth colour model of each zone explains, fitted robustly from the picture's border inwards; a soft-edged
-darker patch of the same hue counts as shadow. Does not divide the foreground.
+Background is what a smooth colour model of each zone explains, fitted robustly from the picture's border inwards; a
+soft-edged darker patch of the same hue counts as shadow. Does not divide the foreground.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from agent.models.offline.colors import Floats, Mask, to_linear
+from agent.models.offline.colors import Floats, Labels, Mask, to_linear
 from agent.models.offline.regions import partition
 
 PLAIN = 3.0
@@ -76,7 +77,7 @@ def _plain(rgb: Floats, lab: Floats, border: Mask) -> Background:
 # ── the line between wall and ground ──────────────────────────────────────────────────────────────────────────────────
 def _wall_line(lab: Floats) -> tuple[float, float] | None:
     """From a change of colour down the left and the right edge; one edge alone gives a level line."""
-    height, width = lab.shape[:2]
+    width = lab.shape[1]
     strip = max(1, round(0.08 * width))
     left, right = _step(lab[:, :strip]), _step(lab[:, -strip:])
     if left is None and right is None:
@@ -113,7 +114,8 @@ def _ramp_error(rows: Floats) -> float:
 
 # ── the colour model of a zone ────────────────────────────────────────────────────────────────────────────────────────
 def _explain(lab: Floats, zone: Mask, border: Mask) -> tuple[Floats, Floats]:
-    """A quadratic Lab surface of the zone, and each pixel's distance from it over the usual one. Iteratively re-selected."""
+    """A quadratic Lab surface of the zone, and each pixel's distance from it over the usual one. Iteratively re-
+    selected."""
     height, width = zone.shape
     y, x = np.nonzero(zone)
     u, v = 2 * (x + 0.5) / width - 1, 2 * (y + 0.5) / height - 1
@@ -146,11 +148,13 @@ def _objects(rgb: Floats, lab: Floats, model: Floats, distance: Floats) -> Mask:
     return _cleaned((mean > LEAST_DISTANCE)[regions] & ~soft[regions])
 
 
-def _soft_shadows(rgb: Floats, lab: Floats, model: Floats, regions: np.ndarray, count: int) -> Mask:  # type: ignore[type-arg]
+def _soft_shadows(rgb: Floats, lab: Floats, model: Floats, regions: Labels, count: int) -> Mask:
     """Regions that are the background's hue, darker or lighter, and end without an edge."""
     away = lab - model
     area = np.maximum(np.bincount(regions.ravel(), minlength=count), 1)
-    mean = np.stack([np.bincount(regions.ravel(), weights=away[..., c].ravel(), minlength=count) / area for c in range(3)])
+    mean = np.stack(
+        [np.bincount(regions.ravel(), weights=away[..., c].ravel(), minlength=count) / area for c in range(3)]
+    )
     hue = np.hypot(mean[1], mean[2])
     edge = ndimage.gaussian_gradient_magnitude(lab[..., 0], 1.5)
     rim = ndimage.grey_dilation(regions, (3, 3)) != ndimage.grey_erosion(regions, (3, 3))

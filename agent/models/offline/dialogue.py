@@ -1,7 +1,8 @@
-"""Owns how a role of the offline model talks: it yields calls and receives results, and is told a task in the beginning.
+"""Owns how a role of the offline model talks: it yields calls and receives results, and is told a task in the
+beginning.
 
-A role is a generator function of a task. Its whole state follows from what it was told, so replaying a conversation's results
-brings it, in any process, to the same next call.
+A role is a generator function of a task. Its whole state follows from what it was told, so replaying a conversation's
+results brings it, in any process, to the same next call.
 """
 
 from __future__ import annotations

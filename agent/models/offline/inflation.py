@@ -1,7 +1,8 @@
 """Owns thickness: how far a flat silhouette swells to become a solid, per pixel.
 
-Inflation solves Poisson's equation, −Δh = 4 inside and h = 0 on the outline, and takes √h: a disc becomes a ball, a strip a
-rod (Joshi and Carr, "Repoussé: automatic inflation of 2D artwork", 2008, with a constant source). Units: pixels.
+Inflation solves Poisson's equation, −Δh = 4 inside and h = 0 on the outline, and takes √h: a disc becomes a ball, a
+strip a rod (Joshi and Carr, "Repoussé: automatic inflation of 2D artwork", 2008, with a constant source). Units:
+pixels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the light of the scene in numbers: one sun, and a sky that shines evenly. Radiance 1 is white.
 
-A matte surface of colour c under the sun and the sky reflects c · (sky + sun · cos θ): Lambert's law, with the sun's strength
-divided by π (Blender's sun is in W/m²), occlusion and light between surfaces left out.
+A matte surface of colour c under the sun and the sky reflects c · (sky + sun · cos θ): Lambert's law, with the sun's
+strength divided by π (Blender's sun is in W/m²), occlusion and light between surfaces left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Owns the offline model's side of the model interface: a request in, the role's next call out.
 
-Keeps live roles only to save time: one that is not at hand is rebuilt by replaying its conversation. Thread-safe, because
-rollouts ask side by side.
+Keeps live roles only to save time: one that is not at hand is rebuilt by replaying its conversation. Thread-safe,
+because rollouts ask side by side.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def _ending(tools: list[str], talk: Talk) -> Call | None:
     if "finish" in tools:
         return Call("finish", {"summary": "Stopped at the last call that is allowed."})
     if "verdict" in tools:
-        return Call("verdict", {"items": [], "critique": "Not judged: the last call came first.", "decision": "approve"})
+        return Call(
+            "verdict", {"items": [], "critique": "Not judged: the last call came first.", "decision": "approve"}
+        )
     if "choose" in tools and talk.task.candidates:
         return Call("choose", {"candidate": talk.task.candidates[0].letter, "reason": "the first one"})
     return None

@@ -1,6 +1,8 @@
-"""Owns the reading of a picture: frame, background, and the named parts that the scene is made of. A pure function of it.
+"""Owns the reading of a picture: frame, background, and the named parts that the scene is made of. A pure function of
+it.
 
-A reading is what every role shares; it is made anew wherever it is needed (and remembered), never stored. Knows no Blender.
+A reading is what every role shares; it is made anew wherever it is needed (and remembered), never stored. Knows no
+Blender.
 """
 
 from __future__ import annotations
@@ -75,10 +77,9 @@ def read_picture(png: bytes, cutout: bool, most_parts: int) -> Reading:
     rgb, mask = _decoded(png, cutout)
     height, width = rgb.shape[:2]
     lab = ndimage.gaussian_filter(to_lab(rgb), (0.8, 0.8, 0)) if min(height, width) > 4 else to_lab(rgb)
-    if cutout:
-        background = Background(mask, np.ones(3), None)
-    else:
-        background = read_background(rgb, lab)
+    background = Background(mask, np.ones(3), None) if cutout else read_background(rgb, lab)
+    if not background.objects.any():
+        background = _with_something(background, cutout)
     objects = background.objects
     labels = partition(lab, objects, most_parts, max(12.0, 0.0025 * float(objects.sum())))
     silhouettes, _ = ndimage.label(objects, np.ones((3, 3)))
@@ -87,6 +88,13 @@ def read_picture(png: bytes, cutout: bool, most_parts: int) -> Reading:
     parts = _parts(labels, silhouettes, linear, objects)
     planes = {part.silhouette: _plane(frame, silhouettes == part.silhouette, background) for part in parts}
     return Reading(rgb, linear, cutout, frame, background, silhouettes, labels, parts, planes)
+
+
+def _with_something(background: Background, cutout: bool) -> Background:
+    """A picture without objects is all object when cut out, else all ground: a scene has at least one part."""
+    if cutout:
+        return Background(np.ones_like(background.objects), background.plain, None)
+    return Background(background.objects, None, background.line)
 
 
 def _decoded(png: bytes, cutout: bool) -> tuple[Floats, Mask]:

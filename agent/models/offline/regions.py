@@ -1,8 +1,9 @@
 """Owns the partition of a masked picture into coloured regions: superpixels, merged where that costs least.
 
-The energy is Mumford and Shah's for piecewise constant colour; two neighbours merge in the order of Koepfler, Lopez and Morel
-("A multiscale algorithm for image segmentation by variational method", 1994): least growth of the squared error per length
-of the boundary that goes away. Superpixels are SLIC (Achanta et al. 2012). Does not know what a region shows.
+The energy is Mumford and Shah's for piecewise constant colour; two neighbours merge in the order of Koepfler, Lopez and
+Morel ("A multiscale algorithm for image segmentation by variational method", 1994): least growth of the squared error
+per length of the boundary that goes away. Superpixels are SLIC (Achanta et al. 2012). Does not know what a region
+shows.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class _Graph:
     def cost(self, a: int, b: int) -> float:
         apart = self.total[a] / self.area[a] - self.total[b] / self.area[b]
         growth = self.area[a] * self.area[b] / (self.area[a] + self.area[b]) * float(apart @ apart)
-        return growth / self.shared[a][b]
+        return float(growth / self.shared[a][b])
 
     def merge(self, most: int, least_area: float) -> None:
         alive = {r for r in range(1, len(self.area)) if self.area[r] > 0}

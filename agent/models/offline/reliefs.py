@@ -1,7 +1,7 @@
 """Owns the solids of the geometry stage: for each part an outline, a front and a back sheet over a grid of the picture.
 
-All parts of a connected silhouette share one swelling, so that they fit together in depth; each swells a little of its own, and
-what lies upon another part is a shallow solid sunk into it. The box turns grids into meshes (box/relief.py).
+All parts of a connected silhouette share one swelling, so that they fit together in depth; each swells a little of its
+own, and what lies upon another part is a shallow solid sunk into it. The box turns grids into meshes (box/relief.py).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from agent.models.offline.reading import Part, Reading
 
 OWN_SWELLING = 0.35
 """Of a part's own inflation, added to the silhouette's."""
-UNDERLAP_PX = 2.0
+UNDERLAP_PX = 2
 """How far a part reaches under smaller neighbours, so that no gap is seen between them."""
 LEAST_HALF_PX = 1.0
-COARSEST_PX, FINEST_PX = 6.0, 1.5
+COARSEST_PX, FINEST_PX = 4.0, 1.5
 PADDING_PX = 8
+LEAST_CORNERS = 4
+"""Inside an outline, for a grid to show it."""
 MOST_CORNERS = 24_000
 """Of all grids of a scene together."""
 
@@ -74,8 +76,19 @@ class Swelling:
         """With what it reaches under smaller neighbours."""
         part, labels = self.reading.parts[index], self.reading.labels
         smaller = (labels > index + 1) & (self.reading.silhouettes == part.silhouette)
-        near = ndimage.distance_transform_edt(~part.body) <= UNDERLAP_PX
-        return np.asarray(part.body | (near & smaller))
+        window = _around(part.body, UNDERLAP_PX)
+        body = part.body.copy()
+        body[window] |= ndimage.binary_dilation(part.body[window], iterations=UNDERLAP_PX) & smaller[window]
+        return body
+
+
+def _around(mask: Mask, pixels: int) -> tuple[slice, slice]:
+    rows, columns = ndimage.find_objects(mask.astype(np.int8))[0]
+    return _wider(rows, pixels), _wider(columns, pixels)
+
+
+def _wider(span: slice, pixels: int) -> slice:
+    return slice(max(0, span.start - pixels), span.stop + pixels)
 
 
 def reliefs(reading: Reading, fineness: float = 1.0) -> list[Relief]:
@@ -89,23 +102,39 @@ def reliefs(reading: Reading, fineness: float = 1.0) -> list[Relief]:
 
 def _step(part: Part) -> float:
     """Fine enough for the part's narrow places."""
-    reach = ndimage.distance_transform_edt(np.pad(part.body, 1))[1:-1, 1:-1]
-    return float(np.clip(0.8 * np.median(reach[part.body]), FINEST_PX, COARSEST_PX))
+    body = np.pad(part.body[_around(part.body, 0)], 1)
+    reach = ndimage.distance_transform_edt(body)
+    return float(np.clip(0.8 * np.median(reach[body]), FINEST_PX, COARSEST_PX))
 
 
 def _relief(swelling: Swelling, index: int, step: float) -> Relief:
-    part, body = swelling.reading.parts[index], swelling.body(index)
+    body = swelling.body(index)
+    corner, x, y = _grid(body, step)
+    inside = _signed(body, x, y)
+    while np.count_nonzero(inside > 0) < LEAST_CORNERS:  # too thin for the grid: drawn broader
+        body, step = ndimage.binary_dilation(body), max(FINEST_PX, 0.8 * step)
+        corner, x, y = _grid(body, step)
+        inside = _signed(body, x, y)
+    front, back = _sampled(swelling.front(index), x, y), swelling.back(index)
+    name = swelling.reading.parts[index].name
+    return Relief(name, corner, step, inside / step, front, None if back is None else _sampled(back, x, y))
+
+
+def _grid(body: Mask, step: float) -> tuple[tuple[float, float], Floats, Floats]:
+    """Its first corner, and the places of all corners; the outermost lie outside the body."""
     left, top, right, bottom = _box(body)
     pad = step * 0.75
     columns = int(np.ceil((right - left + 2 * pad) / step)) + 1
     rows = int(np.ceil((bottom - top + 2 * pad) / step)) + 1
     corner = ((left + right - (columns - 1) * step) / 2, (top + bottom - (rows - 1) * step) / 2)
     y, x = np.mgrid[0:rows, 0:columns] * step
-    y, x = y + corner[1], x + corner[0]
-    inside = _sampled(_signed_distance(body), x + PADDING_PX, y + PADDING_PX)
-    back = swelling.back(index)
-    front = _sampled(swelling.front(index), x, y)
-    return Relief(part.name, corner, step, inside / step, front, None if back is None else _sampled(back, x, y))
+    return corner, x + corner[0], y + corner[1]
+
+
+def _signed(body: Mask, x: Floats, y: Floats) -> Floats:
+    """Distance to the outline, positive inside."""
+    left, top, right, bottom = _box(body)
+    return _sampled(_signed_distance(body[top:bottom, left:right]), x - left + PADDING_PX, y - top + PADDING_PX)
 
 
 def _box(mask: Mask) -> tuple[int, int, int, int]:
@@ -114,7 +143,7 @@ def _box(mask: Mask) -> tuple[int, int, int, int]:
 
 
 def _signed_distance(mask: Mask) -> Floats:
-    """To the outline, positive inside; over the picture with `PADDING_PX` of nothing around it."""
+    """To the outline, positive inside; with `PADDING_PX` of nothing around it."""
     padded = np.pad(mask, PADDING_PX)
     distance = ndimage.distance_transform_edt(padded) - ndimage.distance_transform_edt(~padded)
     distance = np.where(distance > 0, distance - 0.5, distance + 0.5)

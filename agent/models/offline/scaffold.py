@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import cos, pi, sin
+from typing import Any
 
 import numpy as np
 from skimage import measure
@@ -13,6 +14,8 @@ from agent.models.offline.reading import Part, Reading
 from agent.models.offline.stage_set import Sheet, sheets
 from agent.models.offline.writing import edit, literal, text
 
+_find_contours: Any = measure.find_contours
+_approximate_polygon: Any = measure.approximate_polygon
 HIGHEST_ALBEDO = 0.92
 
 
@@ -78,18 +81,18 @@ def _solid(
         corners = _outline(part, part.shape.center, size)
         if len(corners) > 2:
             return f"prism({literal(corners)}, {literal(1.2 * deep)})", 0.0, False
-    corners = ((-a, -b), (a, -b), (a, b), (-a, b))
-    return f"prism({literal(corners)}, {literal(2 * deep)})", part.shape.angle, False
+    box = ((-a, -b), (a, -b), (a, b), (-a, b))
+    return f"prism({literal(box)}, {literal(2 * deep)})", part.shape.angle, False
 
 
 def _outline(part: Part, middle: tuple[float, float], size: float) -> list[tuple[float, float]]:
     """A coarse polygon of the part's longest outline, counter-clockwise with z up."""
-    loops = measure.find_contours(np.pad(part.body.astype(np.float64), 1), 0.5)
+    loops = _find_contours(np.pad(part.body.astype(np.float64), 1), 0.5)
     if not loops:
         return []
     loop = max(loops, key=len)
     tolerance = max(1.0, 0.05 * (np.count_nonzero(part.body) ** 0.5))
-    corners: Floats = measure.approximate_polygon(loop, tolerance)[:-1] - 0.5
+    corners: Floats = _approximate_polygon(loop, tolerance)[:-1] - 0.5
     points = [((float(x) - middle[0]) * size, (middle[1] - float(y)) * size) for y, x in corners]
     area = sum(p[0] * q[1] - q[0] * p[1] for p, q in zip(points, points[1:] + points[:1], strict=True))
     return points if area > 0 else points[::-1]

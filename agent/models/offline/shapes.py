@@ -1,6 +1,7 @@
 """Owns what a silhouette looks like: its place, its main axes, and the primitive that comes nearest to it.
 
-Each primitive is drawn as the outline it would show and compared with the silhouette by overlap; the best one names the shape.
+Each primitive is drawn as the outline it would show and compared with the silhouette by overlap; the best one names the
+shape.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def read_shape(mask: Mask) -> Shape:
     ys, xs = np.nonzero(mask)
     box = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
     left, top, right, bottom = box
-    x, y = xs + 0.5, ys + 0.5
+    x, y = xs.astype(np.float64) + 0.5, ys.astype(np.float64) + 0.5
     small = mask[top:bottom, left:right]
     upright = (((left + right) / 2, (top + bottom) / 2), ((right - left) / 2, (bottom - top) / 2), 0.0)
     turned = _main_axes(x, y)
@@ -81,7 +82,10 @@ def _turn(x: Floats, y: Floats, angle: float) -> tuple[Floats, Floats]:
 
 
 def _overlap(
-    small: Mask, box: tuple[int, int, int, int], kind: Kind, place: tuple[tuple[float, float], tuple[float, float], float]
+    small: Mask,
+    box: tuple[int, int, int, int],
+    kind: Kind,
+    place: tuple[tuple[float, float], tuple[float, float], float],
 ) -> float:
     """Intersection over union of the primitive's outline with the silhouette, inside the silhouette's box."""
     (cx, cy), (a, b), angle = place

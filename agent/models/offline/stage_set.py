@@ -1,6 +1,8 @@
-"""Owns what stands behind the objects of a full picture: a ground slab and a wall, as sheets seen through a screen grid.
+"""Owns what stands behind the objects of a full picture: a ground slab and a wall, as sheets seen through a screen
+grid.
 
-Their vertices lie behind a grid of the picture, so that a smooth gradient of the picture is a gradient over their vertices.
+Their vertices lie behind a grid of the picture, so that a smooth gradient of the picture is a gradient over their
+vertices.
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ def gradient_code(reading: Reading, gradients: Iterable[Gradient]) -> str:
     lines = [f"lens = {lens(reading)}"]
     for one in gradients:
         terms = ", ".join(f"({i}, {j}, {literal(f)})" for (i, j), f in zip(one.powers, one.factors, strict=True))
-        lines.append(f"gradient({text(one.name)}, lens, {literal(one.box)}, [{terms}], {literal(one.low)}, {literal(one.high)})")
+        lines.append(
+            f"gradient({text(one.name)}, lens, {literal(one.box)}, [{terms}], {literal(one.low)}, {literal(one.high)})"
+        )
     return edit(*lines)
 
 

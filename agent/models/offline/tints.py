@@ -1,7 +1,7 @@
 """Owns the colours of surfaces: what base colour, under the light that a render shows, gives the picture's colour.
 
-A matte surface shows its base colour times the light on it. A render of known base colours so tells the light at each pixel;
-the picture divided by it tells the base colours that were wanted. Mean colours are means of linear light.
+A matte surface shows its base colour times the light on it. A render of known base colours so tells the light at each
+pixel; the picture divided by it tells the base colours that were wanted. Mean colours are means of linear light.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.cluster.vq import kmeans2
+from scipy.cluster.vq import ClusterError, kmeans2
 
 from agent.models.offline.colors import Floats, Labels, Mask, to_lab, to_srgb
 from agent.models.offline.reading import Part, Reading
@@ -40,7 +40,7 @@ class Shades:
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """A smooth change of base colour over a part: per channel the square of a polynomial of the place in the picture."""
+    """A smooth change of base colour over a part: per channel the square of a polynomial of the place."""
 
     name: str
     box: tuple[int, int, int, int]
@@ -118,7 +118,10 @@ def _clusters(values: Floats, count: int) -> Floats:
     some = values[:: max(1, len(values) // 4000)]
     order = some[np.argsort(some[:, 0], kind="stable")]
     start = order[np.linspace(0, len(order) - 1, 2 * count + 1).astype(int)[1::2]]
-    centers, _ = kmeans2(some, start, iter=15, minit="matrix", missing="warn")
+    try:
+        centers, _ = kmeans2(some, start, iter=15, minit="matrix", missing="raise")
+    except ClusterError:  # one centre attracts nothing: there are no more clusters than that
+        return values.mean(axis=0)[None, :]
     return np.asarray(centers)
 
 
@@ -135,12 +138,12 @@ def gradient_over(name: str, mask: Mask, picture: Floats, light: Floats, degree:
     some = slice(None, None, max(1, len(y) // 6000))
     y, x = y[some], x[some]
     root = np.sqrt(clipped(picture[y, x] / np.maximum(light[y, x], 1e-3)))
-    low, high = np.percentile(root, 2, axis=0), np.percentile(root, 98, axis=0)
+    low, high = np.percentile(root, (2, 98), axis=0)
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
     box = _box(mask)
-    basis = _terms(x + 0.5, y + 0.5, box, powers)
+    basis = _terms(x.astype(np.float64) + 0.5, y.astype(np.float64) + 0.5, box, powers)
     ridge = 1e-4 * len(y) * np.eye(len(powers))
-    factors = np.linalg.solve(basis.T @ basis + ridge, basis.T @ root)
+    factors: Floats = np.linalg.solve(basis.T @ basis + ridge, basis.T @ root)
     return Gradient(name, box, tuple(powers), factors, low, high)
 
 

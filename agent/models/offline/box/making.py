@@ -1,6 +1,6 @@
 """From lists of vertices and faces to Blender's objects and materials."""
 # mypy: ignore-errors
-# ruff: noqa: F821, UP
+# ruff: noqa: B905, F821, UP
 
 
 def material(name, color, roughness=0.6, metallic=0.0):

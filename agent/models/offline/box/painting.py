@@ -1,6 +1,6 @@
 """Colours of materials and faces."""
 # mypy: ignore-errors
-# ruff: noqa: F821, UP
+# ruff: noqa: B905, F821, UP
 
 
 def recolor(name, color, roughness=None):
@@ -19,13 +19,14 @@ def recolor(name, color, roughness=None):
 def shades(name, colors, lens, corner, step, rows):
     """Several colours for one object: each face takes the one whose digit stands in `rows` where the camera sees it.
 
-    `lens` as in `relief`; `corner` and `step` place the rows on the picture. The first colour is for the object's own material.
+    `lens` as in `relief`; `corner` and `step` place the rows on the picture. The first colour is for the object's own
+    material.
     """
     thing = bpy.data.objects[name]
     recolor(thing.data.materials[0].name, colors[0])
     for number, color in enumerate(colors[1:], start=2):
         made = thing.data.materials[0].copy()
-        made.name = "{}_shade_{}".format(name, number)
+        made.name = f"{name}_shade_{number}"
         thing.data.materials.append(made)
         recolor(made.name, color)
     turn, chosen = thing.matrix_world, []
@@ -39,8 +40,8 @@ def shades(name, colors, lens, corner, step, rows):
 def gradient(name, lens, box, terms, low, high):
     """Blends an object's colour over the picture: for red, green and blue the square of a polynomial, within bounds.
 
-    `terms` are (i, j, (red, green, blue)) for u^i v^j, with u and v from -1 to 1 across and down the `box` (left, top, right,
-    bottom in pixels). The colours stay with the vertices; the material multiplies them by its tint.
+    `terms` are (i, j, (red, green, blue)) for u^i v^j, with u and v from -1 to 1 across and down the `box` (left, top,
+    right, bottom in pixels). The colours stay with the vertices; the material multiplies them by its tint.
     """
     thing = bpy.data.objects[name]
     mesh, colors = thing.data, []
@@ -48,7 +49,7 @@ def gradient(name, lens, box, terms, low, high):
         x, y = pixel(lens, thing.matrix_world @ vertex.co)
         u, v = (2 * (x - box[0]) / (box[2] - box[0]) - 1, 2 * (y - box[1]) / (box[3] - box[1]) - 1)
         u, v = max(-1.0, min(1.0, u)), max(-1.0, min(1.0, v))
-        sums = [sum(factor[c] * u ** i * v ** j for i, j, factor in terms) for c in range(3)]
+        sums = [sum(factor[c] * u**i * v**j for i, j, factor in terms) for c in range(3)]
         colors.append([max(low[c], min(high[c], sums[c])) ** 2 for c in range(3)] + [1.0])
     if hasattr(mesh, "color_attributes"):
         layer = mesh.color_attributes.get("Gradient") or mesh.color_attributes.new("Gradient", "FLOAT_COLOR", "POINT")

@@ -1,16 +1,17 @@
 """A solid between a front and a back sheet over a grid of the picture, cut out along an outline."""
 # mypy: ignore-errors
-# ruff: noqa: UP
+# ruff: noqa: B905, UP
 
 
 def relief(lens, plane, corner, step, inside, front, back=None, floor=False):
     """(vertices, faces, smooth faces) of the solid that a grid of the picture describes.
 
-    `lens` is (camera x, y, z, focal length, picture's middle x, y, sine and cosine of its pitch), `plane` the y of the upright
-    plane between the sheets, `corner` and `step` the grid in pixels. `inside` holds rows of numbers, positive within the outline
-    (marching squares cut between the signs); `front` and `back` rows of tenths of pixels that the sheets stand before and behind
-    the plane, beyond the outline: of its nearest place. No back: as far as the front. All points move along the camera's rays,
-    so the outline is seen as it is drawn; with a `floor` they stop short of the ground z = 0.
+    `lens` is (camera x, y, z, focal length, picture's middle x, y, sine and cosine of its pitch), `plane` the y of the
+    upright plane between the sheets, `corner` and `step` the grid in pixels. `inside` holds rows of numbers, positive
+    within the outline (marching squares cut between the signs); `front` and `back` rows of tenths of pixels that the
+    sheets stand before and behind the plane, beyond the outline: of its nearest place. No back: as far as the front.
+    All points move along the camera's rays, so the outline is seen as it is drawn; with a `floor` they stop short of
+    the ground z = 0.
     """
     if back is None:
         back = front

@@ -1,6 +1,7 @@
-"""Closed solids as (vertices, faces): x to the right, y away from the viewer, z up. Faces turn counter-clockwise seen from outside."""
+"""Closed solids as (vertices, faces): x to the right, y away from the viewer, z up. Faces turn counter-clockwise seen
+from outside."""
 # mypy: ignore-errors
-# ruff: noqa: UP
+# ruff: noqa: B905, UP
 
 from math import cos, pi, sin
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.models.offline.dialogue import Call, Result, Task
@@ -66,3 +67,24 @@ def keep_if_better(before: float, result: Result, margin: float = 0.0) -> Step[f
 def start_score() -> Step[float]:
     result = yield Call("measure", {})
     return score(result.measures)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number for the fit tool to find."""
+
+    path: str
+    """Below bpy.data."""
+    lower: float
+    upper: float
+    start: float
+
+
+def fit(task: Task, purpose: str, values: list[Value], looks: int) -> Step[float]:
+    """Fit and keep what it gains in measures too; by how much the loss fell."""
+    before = yield from start_score()
+    told = [{"path": v.path, "lower": v.lower, "upper": v.upper, "start": v.start} for v in values]
+    looks = 8 if task.preset == "quick" else looks
+    result = yield Call("fit", {"purpose": purpose, "values": told, "objective": "picture", "looks": looks})
+    after = yield from keep_if_better(before, result)
+    return float(result.facts.get("gain") or 0.0) if after > before else 0.0

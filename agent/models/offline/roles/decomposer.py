@@ -66,7 +66,7 @@ def _leaf(reading: Reading, part: Part) -> dict[str, Any]:
         part.name,
         reading.group(part.silhouette),
         "part",
-        f"A region of one colour, {(right - left) / width:.0%} of the picture wide, {(bottom - top) / height:.0%} high.",
+        f"A region of one colour, {(right - left) / width:.0%} of the picture wide, {(bottom - top) / height:.0%} high",
         geometry=_GEOMETRY[part.shape.kind],
         material=f"matte, sRGB ({color})",
         relations=upon,
@@ -77,5 +77,3 @@ def _leaf(reading: Reading, part: Part) -> dict[str, Any]:
 
 def _node(name: str, parent: str | None, kind: str, description: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "parent": parent, "kind": kind, "description": description, **more}
-
-

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from agent.models.offline.dialogue import Call, Script, Task
-from agent.models.offline.light import STUDIO
+from agent.models.offline.reliefs import Swelling
 from agent.models.offline.roles.common import finish, reading_of, run_code
 from agent.models.offline.scaffold import scaffold_code
+from agent.models.offline.shading import guess_light
 
 
 def build(task: Task) -> Script:
     reading = reading_of(task)
     plan = (
-        "Background first, then one primitive for each region, placed on an upright plane where its silhouette meets the "
+        "Background first, then one primitive for each region, on an upright plane where its silhouette meets the "
         "ground; a sun, an even sky, and a camera that shows each region where the picture has it."
     )
     yield Call("submit_plan", {"plan": plan})
-    result = yield from run_code("scaffold", scaffold_code(reading, STUDIO))
+    result = yield from run_code("scaffold", scaffold_code(reading, guess_light(reading, Swelling(reading))))
     state = "stands" if result.committed else f"failed ({result.facts.get('result')})"
-    yield from finish(f"The scaffold of {len(reading.parts)} regions {state}. Made by the offline model from colours alone.")
+    made = f"The scaffold of {len(reading.parts)} regions {state}."
+    yield from finish(f"{made} Made by the offline model, from colours alone.")

@@ -1,4 +1,5 @@
-"""The generator of the material stage: base colours, then shades within parts and gradients of the ground, measured at each step."""
+"""The generator of the material stage: base colours, then shades within parts and gradients of the ground, measured at
+each step."""
 
 from __future__ import annotations
 
@@ -65,8 +66,8 @@ def _colors(reading: Reading, behind: list[Sheet]) -> Step[tuple[Colors, float]]
 
 
 def _close_look(task: Task, reading: Reading) -> Step[Floats]:
-    px = min(max(reading.frame.width, reading.frame.height), 256 if task.preset == "quick" else 512)
-    result: Result = yield Call("look", {"px": max(16, px), "samples": 8 if task.preset == "quick" else 16})
+    px = min(max(reading.frame.width, reading.frame.height), 256 if task.preset == "quick" else 384)
+    result: Result = yield Call("look", {"px": max(16, px), "samples": 8 if task.preset == "quick" else 12})
     return seen(result.pictures[0], reading)[0] if result.pictures else reading.linear
 
 
