@@ -44,6 +44,8 @@ SKIPPED_OF = {
     "ID": {"name"},
     "NodeTree": {"links", "color_tag", "default_group_node_width", "description"},
 }  # fmt: skip
+READ_ONLY_OF = {"Bone": {"head_local", "tail_local", "matrix_local"}}
+"""What can be changed in an edit mode only, and so looks derived."""
 ONLY_OF = {"NodeSocket": {"default_value"}}
 DEEPEST = 12
 
@@ -99,6 +101,7 @@ def _make_plan(rna):
     lineage = _lineage(rna)
     skipped = SKIPPED.union(*(SKIPPED_OF.get(name, ()) for name in lineage))
     only = [ONLY_OF[name] for name in lineage if name in ONLY_OF]
+    own = set().union(*(READ_ONLY_OF.get(name, ()) for name in lineage))
     steps = []
     for prop in rna.properties:
         name = prop.identifier
@@ -106,7 +109,7 @@ def _make_plan(rna):
             continue
         if name.startswith(SKIPPED_STARTS) and name not in KEPT:
             continue
-        read = _reader(prop)
+        read = _reader(prop, name in own)
         if read:
             steps.append(Step(name, read))
     if "NodeTree" in lineage:
@@ -125,12 +128,12 @@ def _lineage(rna):
     return found
 
 
-def _reader(prop):
+def _reader(prop, kept):
     if prop.type == "POINTER":
         return _pointer_reader(prop, _lineage(prop.fixed_type))
     if prop.type == "COLLECTION":
         return _collection_reader(_lineage(prop.fixed_type))
-    if prop.is_readonly and prop.type != "ENUM" and prop.identifier != "bl_idname":
+    if prop.is_readonly and not kept and prop.type != "ENUM" and prop.identifier != "bl_idname":
         return None
     if prop.type == "ENUM":
         return _read_flags if prop.is_enum_flag else _read_value
@@ -216,8 +219,9 @@ def _read_attributes(struct, _name, path, found, _depth):
 
 def _read_points(struct, name, path, found, _depth):
     points = getattr(struct, name)
-    if len(points):
-        found.append((path, buffers.values(points, "co", "f", 3)))
+    for field, width in (("co", 3), ("handle_left", 3), ("handle_right", 3), ("tilt", 1), ("radius", 1)):
+        if len(points) and hasattr(points[0], field):
+            found.append((path + "." + field, buffers.values(points, field, "f", width)))
 
 
 def _read_links(tree, _name, path, found, _depth):

@@ -130,6 +130,7 @@ else:
     geometry.inputs.new("NodeSocketFloat", "Amount")
 fill(geometry, "GeometryNode")
 fill(geometry, "FunctionNode")
+geometry.nodes.new("ShaderNodeMath")
 nodes = cup.modifiers.new("Fields", "NODES")
 nodes.node_group = geometry
 nodes.show_viewport = nodes.show_render = False
@@ -149,6 +150,7 @@ fur = bpy.context.object
 fur.name = "Fur"
 fur.modifiers.new("Hair", "PARTICLE_SYSTEM")
 fur.particle_systems[0].settings.type = "HAIR"
+fur.particle_systems[0].settings.name = "Fur"
 add("Cage", bpy.data.lattices.new("Cage"))
 surface = bpy.data.curves.new("Sheet", "SURFACE")
 surface.splines.new("NURBS").points.add(3)

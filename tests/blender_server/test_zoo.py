@@ -75,3 +75,58 @@ else:
     fields[name] = 2.5
 """)
     assert changed(before, zoo.fingerprint()) == {("geometry", "object:Cup")}
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ('bpy.data.metaballs["Drop"].elements[0].radius = 0.4', "metaball:Drop"),
+        ('bpy.data.lattices["Cage"].points[1].co_deform.x += 0.1', "lattice:Cage"),
+        ('bpy.data.curves["Sheet"].splines[0].points[2].weight = 3', "curve:Sheet"),
+        ("BONE", "armature:Armature"),
+        ("NORMALS", "mesh:Table"),
+        ("ATTRIBUTE", "mesh:Table"),
+        ('bpy.data.objects["Fur"].particle_systems[0].settings.count = 7', "particlesettings:Fur"),
+        ('bpy.data.node_groups["Fields"].nodes["Math"].operation = "POWER"', "nodetree:Fields"),
+        ("SOCKET", "nodetree:Fields"),
+    ],
+)
+def test_rare_geometry_is_covered_too(zoo, source, key):
+    before = zoo.fingerprint()
+    zoo.edit(RARE.get(source, source))
+    after = zoo.fingerprint()
+    assert ("geometry", key) in changed(before, after)
+    assert {factor for factor, _ in changed(before, after)} == {"geometry"}
+
+
+RARE = {
+    "BONE": """
+bones = bpy.data.objects["Bones"]
+bpy.context.view_layer.objects.active = bones
+bpy.ops.object.mode_set(mode="EDIT")
+bones.data.edit_bones[0].tail.z += 0.5
+""",
+    "NORMALS": """
+mesh = bpy.data.meshes["Table"]
+if hasattr(mesh, "use_auto_smooth"):
+    mesh.use_auto_smooth = True
+mesh.normals_split_custom_set([(0.6, 0, 0.8)] * len(mesh.loops))
+""",
+    "ATTRIBUTE": """
+mesh = bpy.data.meshes["Table"]
+mesh.attributes.new("wear", "FLOAT", "POINT").data[2].value = 0.5
+""",
+    "SOCKET": """
+tree = bpy.data.node_groups["Fields"]
+if hasattr(tree, "interface"):
+    tree.interface.items_tree["Amount"].max_value = 3
+else:
+    tree.inputs["Amount"].max_value = 3
+""",
+}
+
+
+def test_an_overridden_material_and_a_pass_are_the_hosts(zoo):
+    before = zoo.fingerprint()
+    zoo.edit('bpy.context.view_layer.material_override = bpy.data.materials["Red"]')
+    assert changed(before, zoo.fingerprint()) == {("host", "scene:Scene")}
