@@ -117,6 +117,7 @@ class Client:
         token = str(time.monotonic_ns()).encode()
         deadline = time.monotonic() + timeout_s
         with self._using, contextlib.suppress(zmq.ZMQError):  # nobody connected
+            self._echo.poll(math.ceil(timeout_s * 1000), zmq.POLLOUT)
             self._echo.send(token, zmq.NOBLOCK)
             while (left_s := deadline - time.monotonic()) > 0:
                 if self._echo.poll(math.ceil(left_s * 1000)) and self._echo.recv_multipart()[-1] == token:
