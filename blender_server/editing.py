@@ -105,6 +105,7 @@ def _pack_images():
 
 # ── what the host owns: how the picture is rendered ───────────────────────────────────────────────────────────────────
 _host_values = {}  # as they were before the edit: (path, name) → value
+_names = {}
 
 
 def _host_owned():
@@ -123,15 +124,24 @@ def _host_owned():
 def _read_host_values():
     values = {}
     for path, struct in _host_owned().items():
-        for prop in struct.bl_rna.properties:
-            name = prop.identifier
-            if prop.is_readonly or prop.type in ("POINTER", "COLLECTION") or name == "denoiser":
-                continue  # a Blender without any denoiser complains whenever it is asked which
-            if "." not in path and not name.startswith(("frame_", "use_frame_", "use_pass_", "samples")):
-                continue
+        for name, is_array in _owned_names(path, struct):
             value = getattr(struct, name)
-            values[path, name] = tuple(value) if getattr(prop, "is_array", False) else value
+            values[path, name] = tuple(value) if is_array else value
     return values
+
+
+def _owned_names(path, struct):
+    """(name, whether it is an array) of the properties that are owned there; asked for once."""
+    if path not in _names:
+        _names[path] = [
+            (prop.identifier, getattr(prop, "is_array", False))
+            for prop in struct.bl_rna.properties
+            if not prop.is_readonly
+            and prop.type not in ("POINTER", "COLLECTION")
+            and prop.identifier != "denoiser"  # a Blender that has none complains whenever it is asked which
+            and ("." in path or prop.identifier.startswith(("frame_", "use_frame_", "use_pass_", "samples")))
+        ]
+    return _names[path]
 
 
 def _put_back_host_values():
