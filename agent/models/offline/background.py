@@ -10,17 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from agent.models.offline.colors import Floats, Labels, Mask, to_linear
-from agent.models.offline.regions import partition
+from agent.models.offline.colors import Floats, Mask
+from agent.models.offline.foreground import all_but_border, cleaned, standing_out
+from agent.models.offline.wall_line import wall_line
 
 PLAIN = 3.0
 """Largest spread (Lab) of a border that counts as one colour."""
-LEAST_STEP = 7.0
-"""Lab distance between two zones for there to be a line between them."""
-LEAST_DISTANCE = 9.0
-"""Lab distance from the background at which something is surely an object."""
+LEAST_SHARE = 0.01
+"""Of the picture, for what stands out to be its objects."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,17 @@ def read_background(rgb: Floats, lab: Floats) -> Background:
     border = _border(lab.shape[:2])
     if _spread(lab[border]) < PLAIN:
         return _plain(rgb, lab, border)
-    line = _wall_line(lab)
+    line = wall_line(lab)
     zones = Background(np.zeros(border.shape, bool), None, line)
     wall = zones.wall()
     distance, model = np.zeros(border.shape), np.zeros(lab.shape)
     for zone in (wall, ~wall):
         if zone.any():
             model[zone], distance[zone] = _explain(lab, zone, border)
-    return Background(_objects(rgb, lab, model, distance), None, line)
+    objects = standing_out(lab, model, distance, ~wall)
+    if objects.mean() < LEAST_SHARE:
+        objects = all_but_border(lab)
+    return Background(cleaned(objects), None, line)
 
 
 def _border(shape: tuple[int, ...]) -> Mask:
@@ -71,45 +72,7 @@ def _spread(lab: Floats) -> float:
 
 def _plain(rgb: Floats, lab: Floats, border: Mask) -> Background:
     away = np.linalg.norm(lab - np.median(lab[border], axis=0), axis=-1)
-    return Background(_cleaned(away > 2.0 * PLAIN), np.median(rgb[border], axis=0), None)
-
-
-# ── the line between wall and ground ──────────────────────────────────────────────────────────────────────────────────
-def _wall_line(lab: Floats) -> tuple[float, float] | None:
-    """From a change of colour down the left and the right edge; one edge alone gives a level line."""
-    width = lab.shape[1]
-    strip = max(1, round(0.08 * width))
-    left, right = _step(lab[:, :strip]), _step(lab[:, -strip:])
-    if left is None and right is None:
-        return None
-    if left is None or right is None or abs(left - right) > 0.25 * width:
-        known = [row for row in (left, right) if row is not None]
-        level = min(known)
-        return level, level
-    slope = (right - left) / max(1, width - strip)
-    return left - slope * strip / 2, right + slope * strip / 2
-
-
-def _step(strip: Floats) -> float | None:
-    """The row at which two straight colour ramps explain a strip best; None where one explains it nearly as well."""
-    rows = np.median(strip, axis=1)
-    height = len(rows)
-    margin = max(3, height // 25)
-    if height < 4 * margin:
-        return None
-    one = _ramp_error(rows)
-    errors = [_ramp_error(rows[:cut]) + _ramp_error(rows[cut:]) for cut in range(margin, height - margin)]
-    cut = int(np.argmin(errors)) + margin
-    reach = max(2, height // 40)
-    step = np.linalg.norm(rows[max(0, cut - reach) : cut].mean(axis=0) - rows[cut : cut + reach].mean(axis=0))
-    return float(cut) if errors[cut - margin] < 0.45 * one and step > LEAST_STEP else None
-
-
-def _ramp_error(rows: Floats) -> float:
-    place = np.linspace(-1, 1, len(rows))
-    basis = np.stack([np.ones_like(place), place], axis=1)
-    fitted = basis @ np.linalg.lstsq(basis, rows, rcond=None)[0]
-    return float(((rows - fitted) ** 2).sum())
+    return Background(cleaned(away > 2.0 * PLAIN), np.median(rgb[border], axis=0), None)
 
 
 # ── the colour model of a zone ────────────────────────────────────────────────────────────────────────────────────────
@@ -134,52 +97,3 @@ def _explain(lab: Floats, zone: Mask, border: Mask) -> tuple[Floats, Floats]:
         if chosen.sum() < 50:
             break
     return fitted, distance * min(1.0, 3.0 / usual)
-
-
-# ── from distances to objects ─────────────────────────────────────────────────────────────────────────────────────────
-def _objects(rgb: Floats, lab: Floats, model: Floats, distance: Floats) -> Mask:
-    """Whole regions stand out or do not: by their distance, less what is a soft shadow."""
-    everything = np.ones(distance.shape, bool)
-    regions = partition(lab, everything, 90, 0.0006 * distance.size)
-    count = int(regions.max()) + 1
-    area = np.maximum(np.bincount(regions.ravel(), minlength=count), 1)
-    mean = np.bincount(regions.ravel(), weights=distance.ravel(), minlength=count) / area
-    soft = _soft_shadows(rgb, lab, model, regions, count)
-    return _cleaned((mean > LEAST_DISTANCE)[regions] & ~soft[regions])
-
-
-def _soft_shadows(rgb: Floats, lab: Floats, model: Floats, regions: Labels, count: int) -> Mask:
-    """Regions that are the background's hue, darker or lighter, and end without an edge."""
-    away = lab - model
-    area = np.maximum(np.bincount(regions.ravel(), minlength=count), 1)
-    mean = np.stack(
-        [np.bincount(regions.ravel(), weights=away[..., c].ravel(), minlength=count) / area for c in range(3)]
-    )
-    hue = np.hypot(mean[1], mean[2])
-    edge = ndimage.gaussian_gradient_magnitude(lab[..., 0], 1.5)
-    rim = ndimage.grey_dilation(regions, (3, 3)) != ndimage.grey_erosion(regions, (3, 3))
-    rims = np.maximum(np.bincount(regions[rim], minlength=count), 1)
-    sharp = np.bincount(regions[rim], weights=edge[rim], minlength=count) / rims
-    return np.asarray((hue < 10) & (np.abs(mean[0]) < 40) & (sharp < 0.11 * np.abs(mean[0])))
-
-
-def _cleaned(mask: Mask) -> Mask:
-    """Without specks and pinholes."""
-    least = max(4, int(0.0008 * mask.size))
-    opened = ndimage.binary_opening(mask, iterations=1) if min(mask.shape) > 16 else mask
-    labels, count = ndimage.label(opened)
-    if count:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        opened = (sizes >= least)[labels]
-    holes, count = ndimage.label(~opened)
-    if count:
-        sizes = np.bincount(holes.ravel())
-        sizes[0] = mask.size
-        opened = opened | (sizes < least)[holes]
-    return np.asarray(opened)
-
-
-def mean_linear(rgb: Floats, mask: Mask) -> Floats:
-    """Mean colour of some pixels in linear light."""
-    return np.asarray(to_linear(rgb[mask]).mean(axis=0)) if mask.any() else np.full(3, 0.5)

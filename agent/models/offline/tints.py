@@ -121,7 +121,7 @@ def _clusters(values: Floats, count: int) -> Floats:
     try:
         centers, _ = kmeans2(some, start, iter=15, minit="matrix", missing="raise")
     except ClusterError:  # one centre attracts nothing: there are no more clusters than that
-        return values.mean(axis=0)[None, :]
+        return np.asarray(values.mean(axis=0)[None, :])
     return np.asarray(centers)
 
 
@@ -143,7 +143,7 @@ def gradient_over(name: str, mask: Mask, picture: Floats, light: Floats, degree:
     box = _box(mask)
     basis = _terms(x.astype(np.float64) + 0.5, y.astype(np.float64) + 0.5, box, powers)
     ridge = 1e-4 * len(y) * np.eye(len(powers))
-    factors: Floats = np.linalg.solve(basis.T @ basis + ridge, basis.T @ root)
+    factors = np.asarray(np.linalg.solve(basis.T @ basis + ridge, basis.T @ root), np.float64)
     return Gradient(name, box, tuple(powers), factors, low, high)
 
 

@@ -1,4 +1,4 @@
-"""Drives the offline model without a Blender: requests as the pipeline makes them, and answers as its tools give them."""
+"""Drives the offline model without a Blender: requests as the pipeline makes them, answers as its tools give them."""
 
 import io
 import json
@@ -16,8 +16,10 @@ TOOLS = {
     "selector": ("choose",),
 }
 ENDINGS = {"submit_scene_graph", "finish", "verdict", "choose"}
+# fmt: off
 MEASURES = {"psnr_db": 20.0, "ssim": 0.8, "iou": 0.9, "edge_px": 2.0, "luminance_ratio": 1.0, "black_fraction": 0.0,
-            "mean_color_reference": [0.5, 0.5, 0.5], "mean_color_render": [0.5, 0.5, 0.5], "clipped_fraction": 0.0}  # fmt: skip
+            "mean_color_reference": [0.5, 0.5, 0.5], "mean_color_render": [0.5, 0.5, 0.5], "clipped_fraction": 0.0}
+# fmt: on
 
 
 def png_of(pixels):

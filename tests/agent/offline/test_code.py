@@ -1,6 +1,7 @@
 """The code that the offline model writes: explicit meshes, closed, the same each time, and runnable anywhere."""
 
 import ast
+import itertools
 import re
 from collections import Counter
 
@@ -51,7 +52,7 @@ def assert_closed(vertices, faces):
     edges = Counter()
     for face in faces:
         assert len(set(face)) == len(face) >= 3
-        edges.update(zip(face, (*face[1:], face[0]), strict=True))
+        edges.update(itertools.pairwise((*face, face[0])))
     assert all(count == 1 for count in edges.values())
     assert all((b, a) in edges for a, b in edges)
     assert max(max(face) for face in faces) < len(vertices)
@@ -62,7 +63,7 @@ def volume(vertices, faces):
     total = 0.0
     for face in faces:
         a = vertices[face[0]]
-        for p, q in zip(face[1:], face[2:], strict=False):
+        for p, q in itertools.pairwise(face[1:]):
             b, c = vertices[p], vertices[q]
             total += a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2])
             total += a[2] * (b[0] * c[1] - b[1] * c[0])
@@ -129,7 +130,8 @@ def edits(name):
 def test_edits_use_no_operators_no_pictures_and_nothing_but_blender_and_math(name):
     for code in edits(name):
         assert not re.search(r"bpy\.ops|bmesh|images|open\(|numpy|random", code)
-        imported = [n for n in ast.walk(ast.parse(code, feature_version=(3, 7))) if isinstance(n, (ast.Import, ast.ImportFrom))]
+        nodes = ast.walk(ast.parse(code, feature_version=(3, 7)))
+        imported = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
         assert {getattr(n, "module", None) or n.names[0].name for n in imported} <= {"bpy", "math"}
 
 

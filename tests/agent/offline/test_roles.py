@@ -155,7 +155,7 @@ def test_the_verifier_states_what_is_wrong_and_withdraws_what_stays_so():
 
 def test_a_later_round_is_its_own_task():
     png = png_of(blocks())
-    calls, requests = play(OfflineModel(), begin("material", "generator", png), Tools(png))
+    _, requests = play(OfflineModel(), begin("material", "generator", png), Tools(png))
     ended = after(requests[-1], OfflineModel().reply(requests[-1]), ({"ok": True},))
     again = begin("material", "generator", png, number=2)
     told = again.messages[0].model_copy(update={"content": again.messages[0].content[1:]})
