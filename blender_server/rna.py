@@ -13,17 +13,24 @@ from blender_server import buffers
 SKIPPED = {
     "rna_type", "name_full", "session_uid", "users", "tag", "use_fake_user", "use_extra_user", "preview", "asset_data",
     "library", "library_weak_reference", "override_library", "original", "animation_data", "id_type",
-    "mode", "pixels", "execution_time", "point_cache", "depsgraph", "internal_links", "render_slots", "particles",
-    "child_particles", "view_center", "grid_scale", "interface_update", "texture_slots", "paint_active_slot",
-    "bindcode", "frame_current", "panels", "bakes", "linear_colorspace_settings", "is_runtime_data", "threads",
-    "node_warnings", "denoiser",
-    "texture_paint_images", "paint_clone_slot", "preview_render_type", "use_preview_world", "lineart", "normals_domain",
+    "pixels", "execution_time", "point_cache", "depsgraph", "internal_links", "render_slots", "particles",
+    "child_particles", "view_center", "paint_active_slot", "bindcode", "frame_current", "panels", "bakes",
+    "linear_colorspace_settings", "is_runtime_data", "threads", "node_warnings", "denoiser", "texture_paint_images",
+    "paint_clone_slot", "preview_render_type", "use_preview_world", "lineart", "normals_domain",
 }  # fmt: skip
-SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "lock_", "open_")
-KEPT = {"bl_idname", "show_render", "show_viewport", "show_only_shape_key", "show_instancer_for_render"}
+SKIPPED_STARTS = ("select", "active", "show_", "bl_", "ui_", "edit_", "debug_", "use_pin_to_last", "open_")
+KEPT = {
+    "bl_idname", "show_render", "show_viewport", "show_only_shape_key", "show_instancer_for_render", "show_alive",
+    "show_dead", "show_unborn", "show_transparent_back",
+}  # fmt: skip
 REFERENCED = {"Node", "NodeSocket", "Bone", "PoseBone", "EditBone", "ShapeKey", "NodeTreeInterfaceItem", "ViewLayer"}
 """Structs that other structs point at without owning them."""
+LOCKS = {"lock_location", "lock_rotation", "lock_rotation_w", "lock_rotations_4d", "lock_scale"}
 SKIPPED_OF = {
+    "Object": {"mode"} | LOCKS,
+    "PoseBone": LOCKS,
+    "VertexGroup": {"lock_weight"},
+    "ShapeKey": {"lock_shape"},
     "Node": {
         "location", "location_absolute", "width", "width_hidden", "height", "dimensions", "hide", "label", "color",
         "use_custom_color", "parent", "warning_propagation",
@@ -203,6 +210,8 @@ def _read_collection(struct, name, path, found, depth):
         return
     labels = set()
     for index, item in enumerate(items):
+        if item is None:
+            continue
         label = getattr(item, "name", None)
         label = index if not label or label in labels else label
         labels.add(label)

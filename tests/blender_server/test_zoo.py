@@ -89,6 +89,8 @@ else:
         ('bpy.data.objects["Fur"].particle_systems[0].settings.count = 7', "particlesettings:Fur"),
         ('bpy.data.node_groups["Fields"].nodes["Math"].operation = "POWER"', "nodetree:Fields"),
         ("SOCKET", "nodetree:Fields"),
+        ('bpy.data.objects["Table"].modifiers["REMESH"].mode = "SMOOTH"', "object:Table"),
+        ('bpy.data.objects["Table"].modifiers["SIMPLE_DEFORM"].lock_x = True', "object:Table"),
     ],
 )
 def test_rare_geometry_is_covered_too(zoo, source, key):
