@@ -51,8 +51,15 @@ SKIPPED_OF = {
     "ID": {"name"},
     "NodeTree": {"links", "color_tag", "default_group_node_width", "description"},
 }  # fmt: skip
-READ_ONLY_OF = {"Bone": {"head_local", "tail_local", "matrix_local"}}
-"""What can be changed in an edit mode only, and so looks derived."""
+READ_ONLY_OF = {
+    "Bone": {"head_local", "tail_local", "matrix_local", "use_connect"},
+    "LatticePoint": {"co"},
+    "Spline": {"point_count_u", "point_count_v"},
+    "ShapeKey": {"frame"},
+    "Modifier": {"vertex_indices", "is_bind", "is_bound", "total_levels"},
+    "GreasePencilFrame": {"frame_number"},
+}
+"""What only an operator can change, and so looks derived."""
 ONLY_OF = {"NodeSocket": {"default_value"}}
 DEEPEST = 12
 
