@@ -20,6 +20,7 @@ import psutil
 import zmq
 
 from protocol.errors import BlenderError, SetupFailed
+from protocol.models import FingerprintReply
 from sandbox.blend_file import parse_version
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
@@ -98,6 +99,16 @@ class Pool:
             if self._root is None:
                 self._root = self._make_root()
             return self._root
+
+    def fingerprint(self, id: str) -> FingerprintReply:
+        """A snapshot's, as today's code reads it: one that other code took, before an update, is taken again."""
+        known = self.store.fingerprint(id)
+        if known is None:
+            with self.judge() as judge:
+                judge.open(self.store.verify(id))
+                known = judge.fingerprint()
+            self.store.renew(id, known)
+        return known
 
     def check_version(self, snapshot: Snapshot) -> None:
         """An older Blender may crash on a newer one's file, so it never gets to see it."""

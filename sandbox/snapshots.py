@@ -8,6 +8,7 @@ worker's folder is capped, checked and copied before anything else looks at it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version
 from sandbox.scratch import copy
 
 OLD_DRAFT_S = 3600
+READERS = Path(__file__).resolve().parent.parent / "blender_server"
 
 
 class Edit(Value):
@@ -57,6 +59,8 @@ class Snapshot(Value):
 class Manifest(Value):
     snapshot: Snapshot
     fingerprint: FingerprintReply
+    reader: str = ""
+    """Digest of the code that took the fingerprint; another's cannot be compared with ours."""
 
 
 class SnapshotUnfit(BlenderError):
@@ -79,8 +83,14 @@ class SnapshotStore:
     def get(self, id: str) -> Snapshot:
         return self._manifest(id).snapshot
 
-    def fingerprint(self, id: str) -> FingerprintReply:
-        return self._manifest(id).fingerprint
+    def fingerprint(self, id: str) -> FingerprintReply | None:
+        """The one taken when it was accepted; None where other code than today's took it."""
+        manifest = self._manifest(id)
+        return manifest.fingerprint if manifest.reader == reader_digest() else None
+
+    def renew(self, id: str, fingerprint: FingerprintReply) -> None:
+        """Remember what today's code reads in a snapshot."""
+        self._note(Manifest(snapshot=self.get(id), fingerprint=fingerprint, reader=reader_digest()))
 
     def ancestry(self, id: str) -> list[Snapshot]:
         """From the empty start to this one."""
@@ -122,8 +132,11 @@ class SnapshotStore:
         return self._known[id]
 
     def _add(self, draft: Path, manifest: Manifest) -> None:
+        os.replace(draft, self.path(manifest.snapshot.id))
+        self._note(manifest)
+
+    def _note(self, manifest: Manifest) -> None:
         id = manifest.snapshot.id
-        os.replace(draft, self.path(id))
         note = self.folder / f".{id}.{threading.get_ident()}.{os.getpid()}.json"
         note.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
         _sync(note)
@@ -173,10 +186,17 @@ class Draft:
             sha256=sha256,
         )
         try:
-            self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint))
+            self._store._add(self.path, Manifest(snapshot=snapshot, fingerprint=fingerprint, reader=reader_digest()))
         except OSError as error:
             raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
         return snapshot
+
+
+@functools.cache
+def reader_digest() -> str:
+    """Of the code that runs inside Blender: what a fingerprint says depends on it."""
+    files = sorted(READERS.glob("*.py"))
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
 
 
 def _taken(source: int, target: int, limit_bytes: int) -> int:

@@ -155,10 +155,11 @@ class SceneSession:
 
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         store, parent = self._pool.store, self.head
+        before = self._pool.fingerprint(parent.id)
         with self._pool.judge() as judge:
             judge.open_draft(draft.path)
             after = judge.fingerprint()
-            changes = compare(store.fingerprint(parent.id), after, scope)
+            changes = compare(before, after, scope)
             if wrong := outside(changes, scope):
                 wrong = judge.explain(wrong, store.path(parent.id))
                 raise _Rejected("violation", _violation_message(edit, scope, wrong), wrong)

@@ -57,7 +57,7 @@ def prove(
 ) -> Proved:
     """Rebuild a snapshot from its ancestry's edits; the program returned is the one that the proof holds for."""
     edits = [one.edit for one in store.ancestry(head.id) if one.edit is not None]
-    trial = Trial(pool, store.verify(head.id), store.fingerprint(head.id), timeout_s)
+    trial = Trial(pool, store.verify(head.id), pool.fingerprint(head.id), timeout_s)
     program = program_text(edits, title=title, blender=pool.blender.version)
     proof = trial.run(program)
     if proof.outcome == "different" and (meshes := trial.meshes_to_write(proof)):
@@ -103,7 +103,7 @@ class Trial:
             outcome = session.edit(edit, frozenset(FACTORS), timeout_s=self._timeout_s)
         if outcome.snapshot is None:
             return self._proof("different", ("program: " + outcome.message.strip()[-1000:],))
-        names = _differing(self._fingerprint, self._pool.store.fingerprint(outcome.snapshot.id))
+        names = _differing(self._fingerprint, self._pool.fingerprint(outcome.snapshot.id))
         if not names:
             return self._proof("identical", ())
         try:

@@ -1,5 +1,6 @@
 """The transaction on the fake Blender: real processes and sockets, a scene that tests can shape at will."""
 
+import json
 import threading
 import time
 
@@ -361,3 +362,16 @@ def test_sessions_side_by_side_do_not_disturb_each_other(pool):
 def test_all_scopes_are_known():
     assert "structure" in ALL and len(ALL) == 8
     assert ProcessExited.kind == "exited"
+
+
+def test_a_fingerprint_that_other_code_took_is_taken_again(scene, edit, store):
+    edit(adding("Cup"))
+    place = store.folder / f"{scene.head.id}.json"
+    manifest = json.loads(place.read_text())
+    manifest["reader"], manifest["fingerprint"]["factors"]["geometry"] = "an earlier version", {}
+    place.write_text(json.dumps(manifest))
+    store._known.clear()
+    outcome = edit(setting("material", "mesh:Cup", "2"), {"material"})
+    assert outcome.kind == "committed", outcome.message
+    assert {change.factor for change in outcome.changes} == {"material"}
+    assert store.fingerprint(outcome.snapshot.parent).factors["geometry"]
