@@ -22,6 +22,8 @@ LEAST_DISTANCE = 9.0
 WEAK_EDGE = 2.2
 """Lab change per pixel along a boundary below which one side fades into the other."""
 SHADOW_HUE = 9.0
+DEEPEST = -36.0
+"""Lab lightness that a shadow takes away at most: blacker things are things."""
 FLAT = 0.75
 """Height over width of what lies on the ground."""
 BORDER_BOUND = 1.2
@@ -92,7 +94,7 @@ def _edges(regions: _Regions, lab: Floats) -> tuple[Floats, Floats]:
 def _shadows(regions: _Regions, away: Floats, different: Mask, ground: Mask) -> Mask:
     """Darker than the ground but of its hue, in flat patches."""
     lightness, a, b = (regions.mean(away[..., c]) for c in range(3))
-    candidate = different & (np.hypot(a, b) < SHADOW_HUE) & (lightness < 0) & (lightness > -45)
+    candidate = different & (np.hypot(a, b) < SHADOW_HUE) & (lightness < 0) & (lightness > DEEPEST)
     candidate &= regions.mean(ground.astype(np.float64)) > 0.9
     candidate[0] = False
     pieces, _ = ndimage.label(candidate[regions.labels])

@@ -17,6 +17,8 @@ from scipy.sparse.linalg import spsolve
 from agent.models.offline.colors import Floats, Mask
 
 MOST_UNKNOWNS = 30_000
+ROUNDING = 0.35
+"""Radius of a flat solid's edges, over its half width."""
 FLATTEN = 0.38
 """Half the depth that a solid reaches at most, over the shorter side of its silhouette's box."""
 
@@ -36,6 +38,19 @@ def inflated(mask: Mask) -> Floats:
     rim = ndimage.distance_transform_edt(small)
     thick = np.where(small, np.sqrt(np.maximum(height, np.minimum(rim, coarse + 1.0) ** 2)), 0)
     result[window] = _flattened(thick, min(small.shape) - 2)[1:-1, 1:-1]
+    return result
+
+
+def padded(mask: Mask) -> Floats:
+    """Half thickness of a flat solid with rounded edges, like a cushion: for what is a box from the front."""
+    result = np.zeros(mask.shape)
+    if not mask.any():
+        return result
+    window = ndimage.find_objects(mask.astype(np.int8))[0]
+    rim = ndimage.distance_transform_edt(np.pad(mask[window], 1))[1:-1, 1:-1]
+    rounding = max(1.0, ROUNDING * float(rim.max()))
+    inward = np.clip(1 - rim / rounding, 0, 1)
+    result[window] = FLATTEN * min(mask[window].shape) * np.sqrt(1 - inward**2) * mask[window]
     return result
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from agent.models.offline.colors import Floats, Mask
-from agent.models.offline.inflation import inflated
+from agent.models.offline.inflation import inflated, padded
 from agent.models.offline.reading import Part, Reading
+from agent.models.offline.shapes import read_shape
 
 OWN_SWELLING = 0.35
 """Of a part's own inflation, added to the silhouette's."""
@@ -49,7 +50,8 @@ class Swelling:
         self.whole = np.zeros(reading.silhouettes.shape)
         for number in reading.planes:
             own = reading.silhouettes == number
-            self.whole[own] = inflated(own)[own]
+            swell = padded if read_shape(own).kind in ("box", "rod") else inflated
+            self.whole[own] = swell(own)[own]
         self._fronts: dict[int, Floats] = {}
         self._rank = {id(part): rank for rank, part in enumerate(reading.parts)}
 
@@ -59,7 +61,7 @@ class Swelling:
             part = self.reading.parts[index]
             below = self.whole if part.upon is None else self.front(part.upon)
             body = self.body(index)
-            own = OWN_SWELLING * inflated(body)
+            own = (0.0 if part.shape.kind in ("box", "rod") else OWN_SWELLING) * inflated(body)
             bias = 0.25 * min(self._rank[id(part)], 8)
             self._fronts[index] = np.asarray(np.maximum(below + own + bias, LEAST_HALF_PX))
         return self._fronts[index]

@@ -43,11 +43,11 @@ def guess_light(reading: Reading, swelling: Swelling) -> Light:
 
 
 def _directions() -> list[tuple[float, float, float]]:
-    """Around the viewer's side, from level to nearly overhead."""
+    """On the viewer's side, from level to nearly overhead: shading tells little of a light from behind."""
     return [
         unit(sin(radians(side)) * cos(radians(up)), -cos(radians(side)) * cos(radians(up)), sin(radians(up)))
-        for up in (10, 30, 50, 70)
-        for side in range(-105, 106, 15)
+        for up in (10, 30, 50, 65)
+        for side in range(-75, 76, 15)
     ]
 
 

@@ -80,11 +80,9 @@ class Value:
     start: float
 
 
-def fit(task: Task, purpose: str, values: list[Value], looks: int) -> Step[float]:
-    """Fit and keep what it gains in measures too; by how much the loss fell."""
-    before = yield from start_score()
+def fit(task: Task, purpose: str, values: list[Value], looks: int, stands: float) -> Step[float]:
+    """Fit by small renders, and keep what gains by the full measures too; the score that then stands."""
     told = [{"path": v.path, "lower": v.lower, "upper": v.upper, "start": v.start} for v in values]
     looks = 8 if task.preset == "quick" else looks
     result = yield Call("fit", {"purpose": purpose, "values": told, "objective": "picture", "looks": looks})
-    after = yield from keep_if_better(before, result)
-    return float(result.facts.get("gain") or 0.0) if after > before else 0.0
+    return (yield from keep_if_better(stands, result))

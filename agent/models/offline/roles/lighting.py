@@ -6,7 +6,7 @@ from math import radians
 from typing import Any
 
 from agent.models.offline.dialogue import Call, Script, Task
-from agent.models.offline.roles.common import Value, finish, fit
+from agent.models.offline.roles.common import Value, finish, fit, start_score
 
 SKY = 'worlds["World"].node_tree.nodes["Sky"].inputs[1].default_value'
 
@@ -18,11 +18,11 @@ def refine(task: Task) -> Script:
         yield from finish("The light stays as it is.")
         return
     name, energy, turn = sun
-    gains = [
-        (yield from fit(task, "strength of sun and sky", _strengths(name, energy, scene.facts), 36)),
-        (yield from fit(task, "direction of the sun", _direction(name, turn), 40)),
-    ]
-    yield from finish(f"Sun and sky were fitted; the loss fell by {sum(gains):.4f}.")
+    stands = start = yield from start_score()
+    stands = yield from fit(task, "strength of sun and sky", _strengths(name, energy, scene.facts), 36, stands)
+    if task.preset != "quick":
+        stands = yield from fit(task, "direction of the sun", _direction(name, turn), 40, stands)
+    yield from finish(f"Sun and sky were fitted; score {start:.2f} → {stands:.2f}.")
 
 
 def _sun(what: Any) -> tuple[str, float, tuple[float, float]] | None:
