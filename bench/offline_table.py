@@ -29,6 +29,9 @@ from sandbox.limits import Limits
 from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore
 
+BACKDROP = {"Ground", "Wall"}
+"""What the offline model calls what things stand on and before; left out of the turned view."""
+
 HEAD = (
     "| picture | kind | flat dB | scaffold dB | final dB | scaffold SSIM | final SSIM | IoU | turned | rebuild "
     "| s | MiB |\n"
@@ -99,12 +102,19 @@ def _turned(folder: Path) -> float:
     """Render the scene turned by 60°; the area of its silhouette there as a part of that in the target view."""
     store = SnapshotStore(folder / "snapshots")
     delivered = json.loads((folder / "result.json").read_text())["snapshot"]
+    nodes = json.loads((folder / "scene_graph.json").read_text())["nodes"]
+    things = tuple(node["name"] for node in nodes if node["parent"] is None and node["name"] not in BACKDROP)
     with Pool(find_blender("wheel"), Limits(), store, folder / "logs", standby=False) as pool:
         with pool.session(store.get(delivered)) as session:
             areas = []
             for turn, name in ((0.0, "front.png"), (60.0, "turned.png")):
                 request = RenderRequest(
-                    view=OrbitView(azimuth_deg=turn), width_px=384, height_px=384, samples=32, transparent=True
+                    view=OrbitView(azimuth_deg=turn, focus=things[0] if things else ""),
+                    width_px=384,
+                    height_px=384,
+                    samples=32,
+                    transparent=True,
+                    isolate=things,
                 )
                 png = session.call(request)[1][0]
                 (folder / name).write_bytes(png)
