@@ -1,7 +1,7 @@
 """Owns the requests and replies of every method: frozen values with named fields and a deadline by kind.
 
 Never imported by Blender. Units: metres, degrees, pixels, seconds, bytes. World frame: Blender's, Z up, right-handed.
-Pixel frame: origin at the top left corner. `screen` boxes are fractions of the picture's width and height, origin top left.
+Pixel frame: origin at the top left corner. `screen` boxes are fractions of the picture's width and height.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ExecuteRequest(Request):
 
 class SettleReply(Reply):
     resets: tuple[str, ...]
-    """What the host put back to its own setting, as sentences for the model: "render engine: BLENDER_EEVEE → CYCLES"."""
+    """What the host put back to its own setting, as sentences: "render engine: BLENDER_EEVEE → CYCLES"."""
 
 
 class SettleRequest(Request):
@@ -203,8 +203,8 @@ class DumpReply(Reply):
     """key → property path → values."""
     texts: dict[str, dict[str, str]]
     meshes: dict[str, dict[str, int]]
-    """mesh key → array name ("vertices" float32 ×3, "loop_starts" int32, "corner_vertices" int32, "material_index" int32,
-    "uv:<name>" float32 ×2, …) → index of the payload frame that holds it, native little-endian."""
+    """mesh key → array name ("vertices" float32 ×3, "loop_starts" int32, "corner_vertices" int32, "material_index"
+    int32, "uv:<name>" float32 ×2, …) → index of the payload frame that holds it, native little-endian."""
 
 
 class DumpRequest(Request):

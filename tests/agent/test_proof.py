@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import mesh_data
 from agent.errors import InputUnreadable, UsageError
+from agent.rebuild import mesh_data
 from agent.rebuild.equivalence import Dump
 from agent.rebuild.mesh_data import mesh_edit
 from agent.rebuild.program import program_text

@@ -1,4 +1,4 @@
-"""Whole offline runs with a real Blender: the final picture beats the scaffold, nothing is flat, the rebuild is identical."""
+"""Whole offline runs with a real Blender: the final picture beats the scaffold, and the rebuild is identical."""
 
 import json
 import subprocess
