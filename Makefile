@@ -37,6 +37,15 @@ run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] 
 	$(call set-up,run)
 	@$(AGENT) -m agent run "$(IMAGE)" $(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(if $(BLENDER),--blender "$(BLENDER)") $(ARGS)
 
+.PHONY: resume show verify
+resume: ## OUT=runs/NAME: go on with a run that was stopped or killed
+show: ## OUT=runs/NAME: what a run has come to
+verify: ## OUT=runs/NAME: build a run's scene from its program again, and compare
+resume show verify:
+	@test -n "$(OUT)" || { echo 'Which run? make $@ OUT=runs/NAME' >&2; exit 64; }
+	$(call set-up,run)
+	@$(AGENT) -m agent $@ "$(OUT)" $(if $(BLENDER),$(if $(filter show,$@),,--blender "$(BLENDER)")) $(ARGS)
+
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
