@@ -56,7 +56,7 @@ def standing_out(lab: Floats, model: Floats, distance: Floats, ground: Mask) -> 
 
 
 def _faded(regions: _Regions, lab: Floats, different: Mask) -> Mask:
-    """Different regions that, with those they go over into, end nowhere at an edge with the background."""
+    """Different regions that, with those they go over into, or in spite of them, end without an edge in the background."""
     strength, length = _edges(regions, lab)
     weak = (length > 0) & (strength < WEAK_EDGE) & different[:, None] & different[None, :]
     _, piece = connected_components(weak, directed=False)
@@ -68,10 +68,17 @@ def _faded(regions: _Regions, lab: Floats, different: Mask) -> Mask:
         around = np.bincount(piece, weights=rim.sum(axis=1))
         total = np.bincount(piece, weights=(rim * strength).sum(axis=1))
         weakly = (around > 0) & (total < WEAK_EDGE * around)
-        more = different & ~faded & weakly[piece]
+        inner = np.where(different[:, None] & ~background[None, :], length, 0)
+        alone = _mean_edge(rim, strength) < np.minimum(WEAK_EDGE, 0.5 * _mean_edge(inner, strength))
+        more = different & ~faded & (weakly[piece] | (alone & rim.any(axis=1)))
         if not more.any():
             return faded
         faded |= more
+
+
+def _mean_edge(length: Floats, strength: Floats) -> Floats:
+    """Of each region, over the boundaries that have a length."""
+    return np.asarray((length * strength).sum(axis=1) / np.maximum(length.sum(axis=1), 1))
 
 
 def _edges(regions: _Regions, lab: Floats) -> tuple[Floats, Floats]:

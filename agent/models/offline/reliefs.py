@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from agent.models.offline.colors import Floats, Mask
 from agent.models.offline.inflation import inflated, padded
-from agent.models.offline.reading import Part, Reading
+from agent.models.offline.reading import LONG_SIDE_PX, Part, Reading
 from agent.models.offline.shapes import read_shape
 
 OWN_SWELLING = 0.35
@@ -22,6 +22,7 @@ UNDERLAP_PX = 2
 """How far a part reaches under smaller neighbours, so that no gap is seen between them."""
 LEAST_HALF_PX = 1.0
 COARSEST_PX, FINEST_PX = 4.0, 1.5
+"""Steps of grids, in a picture whose longer side has 512 pixels."""
 PADDING_PX = 8
 LEAST_CORNERS = 4
 """Inside an outline, for a grid to show it."""
@@ -93,20 +94,26 @@ def _wider(span: slice, pixels: int) -> slice:
     return slice(max(0, span.start - pixels), span.stop + pixels)
 
 
-def reliefs(reading: Reading, fineness: float = 1.0) -> list[Relief]:
-    """Of every part; `fineness` above 1 makes the grids finer."""
-    swelling = Swelling(reading)
-    steps = [_step(part) / fineness for part in reading.parts]
-    corners = sum(np.count_nonzero(p.body) / s**2 for p, s in zip(reading.parts, steps, strict=True))
+def reliefs(reading: Reading) -> list[Relief]:
+    """Of every part."""
+    swelling, steps = Swelling(reading), grid_steps(reading)
+    return [_relief(swelling, index, steps[part.name]) for index, part in enumerate(reading.parts)]
+
+
+def grid_steps(reading: Reading) -> dict[str, float]:
+    """By part: pixels between the corners of its grid, within the bound on all grids together."""
+    scale = min(1.0, max(reading.frame.width, reading.frame.height) / LONG_SIDE_PX)
+    steps = {part.name: _step(part, scale) for part in reading.parts}
+    corners = sum(np.count_nonzero(part.body) / steps[part.name] ** 2 for part in reading.parts)
     wider = max(1.0, float(np.sqrt(corners / MOST_CORNERS)))
-    return [_relief(swelling, index, step * wider) for index, step in enumerate(steps)]
+    return {name: step * wider for name, step in steps.items()}
 
 
-def _step(part: Part) -> float:
+def _step(part: Part, scale: float) -> float:
     """Fine enough for the part's narrow places."""
     body = np.pad(part.body[_around(part.body, 0)], 1)
-    reach = ndimage.distance_transform_edt(body)
-    return float(np.clip(0.8 * np.median(reach[body]), FINEST_PX, COARSEST_PX))
+    reach = float(np.median(ndimage.distance_transform_edt(body)[body]))
+    return float(np.clip(0.8 * reach, max(1.0, FINEST_PX * scale), max(1.5, COARSEST_PX * scale)))
 
 
 def _relief(swelling: Swelling, index: int, step: float) -> Relief:
@@ -114,7 +121,7 @@ def _relief(swelling: Swelling, index: int, step: float) -> Relief:
     corner, x, y = _grid(body, step)
     inside = _signed(body, x, y)
     while np.count_nonzero(inside > 0) < LEAST_CORNERS:  # too thin for the grid: drawn broader
-        body, step = ndimage.binary_dilation(body), max(FINEST_PX, 0.8 * step)
+        body, step = ndimage.binary_dilation(body), max(0.5, 0.8 * step)
         corner, x, y = _grid(body, step)
         inside = _signed(body, x, y)
     front, back = _sampled(swelling.front(index), x, y), swelling.back(index)

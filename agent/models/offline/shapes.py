@@ -14,7 +14,7 @@ import numpy as np
 from agent.models.offline.colors import Floats, Mask
 
 Kind = Literal["ball", "box", "cone", "cylinder", "rod", "outline"]
-GOOD_OVERLAP = 0.86
+GOOD_OVERLAP = 0.89
 """Below it no primitive fits and the outline itself is the shape."""
 ROD_ASPECT = 4.0
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from agent.models.offline.colors import Floats
 from agent.models.offline.reading import Reading
-from agent.models.offline.reliefs import Relief
 from agent.models.offline.scaffold import lens
 from agent.models.offline.tints import Gradient, Shades
 from agent.models.offline.writing import edit, literal, text
@@ -22,7 +21,7 @@ def shades_code(reading: Reading, made: Iterable[Shades], step: Mapping[str, flo
     """Rows of digits at the fineness of each part's faces."""
     lines = [f"lens = {lens(reading)}"]
     for one in made:
-        corner, rows = _rows(one, max(1.5, 0.75 * step.get(one.name, 3.0)))
+        corner, rows = _rows(one, max(1.0, 0.75 * step[one.name]))
         digits = ",\n".join(repr(row) for row in rows)
         place = f"{literal(corner[:2])}, {literal(corner[2])}"
         lines.append(f"shades({text(one.name)}, {literal(one.tints)}, lens, {place}, [\n{digits}])")
@@ -47,7 +46,3 @@ def gradient_code(reading: Reading, gradients: Iterable[Gradient]) -> str:
             f"gradient({text(one.name)}, lens, {literal(one.box)}, [{terms}], {literal(one.low)}, {literal(one.high)})"
         )
     return edit(*lines)
-
-
-def step_of(made: Iterable[Relief]) -> dict[str, float]:
-    return {one.name: one.step for one in made}

@@ -89,13 +89,15 @@ def light_on(render: Floats, color: Floats, where: Mask) -> Floats:
     return np.asarray(np.clip(smooth, 0.4 * usual, 2.5 * usual))
 
 
-def shades_of(part: Part, picture: Floats, light: Floats, base: Floats, most: int) -> Shades | None:
-    """As many tints of its base colours as are worth it, in compact patches; None where one is enough."""
+def shades_of(part: Part, picture: Floats, light: Floats, base: Floats, most: int, step: float) -> Shades | None:
+    """As many tints of its base colours as are worth it, in patches wider than `step`; None where one is enough."""
     window = _window(part.mask)
     mask, wanted = part.mask[window], clipped(picture[window] / np.maximum(light[window], 1e-3))
     usual = _mean(base, part.mask)
     lab = to_lab(to_srgb(wanted / base[window] * usual))
-    smooth = np.stack([ndimage.gaussian_filter(_filled(lab[..., c], mask), 1.0) for c in range(3)], axis=-1)
+    smooth = np.stack(
+        [ndimage.gaussian_filter(_filled(lab[..., c], mask), max(0.7, 0.5 * step)) for c in range(3)], axis=-1
+    )
     values = smooth[mask]
     centers = values.mean(axis=0)[None, :]
     for count in range(2, most + 1):

@@ -10,11 +10,11 @@ import numpy as np
 from agent.models.offline.colors import Floats
 from agent.models.offline.dialogue import Call, Result, Script, Task
 from agent.models.offline.reading import Reading
-from agent.models.offline.reliefs import reliefs
+from agent.models.offline.reliefs import grid_steps
 from agent.models.offline.rendering import seen
 from agent.models.offline.roles.common import Step, finish, keep_if_better, reading_of, run_code, score, start_score
 from agent.models.offline.stage_set import Sheet, sheets
-from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code, step_of
+from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code
 from agent.models.offline.tints import (
     DARKEST,
     Colors,
@@ -95,16 +95,15 @@ def _gradients(
 def _shades(task: Task, reading: Reading, colors: Colors, stands: float) -> Step[float]:
     """Patches of other tints where a part has several colours."""
     render = yield from _close_look(task, reading)
-    made = []
+    made, steps = [], grid_steps(reading)
     for part in reading.parts:
         base = np.broadcast_to(colors[part.name], reading.linear.shape)
         light = light_on(render, base, part.mask)
-        shades = shades_of(part, reading.linear, light, base, MOST_SHADES)
+        shades = shades_of(part, reading.linear, light, base, MOST_SHADES, steps[part.name])
         if shades:
             flat = colors[part.name] if colors[part.name].ndim == 1 else 1.0
             made.append(replace(shades, tints=np.clip(shades.tints * flat, DARKEST, 20.0)))
     if not made:
         return stands
-    steps = step_of(reliefs(reading))
     result = yield from run_code("shades within parts", shades_code(reading, made, steps))
     return (yield from keep_if_better(stands, result))
