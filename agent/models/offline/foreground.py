@@ -56,7 +56,7 @@ def standing_out(lab: Floats, model: Floats, distance: Floats, ground: Mask) -> 
 
 
 def _faded(regions: _Regions, lab: Floats, different: Mask) -> Mask:
-    """Different regions that, with those they go over into, or in spite of them, end without an edge in the background."""
+    """Different regions that, with those they go over into or in spite of them, end without an edge."""
     strength, length = _edges(regions, lab)
     weak = (length > 0) & (strength < WEAK_EDGE) & different[:, None] & different[None, :]
     _, piece = connected_components(weak, directed=False)

@@ -14,7 +14,7 @@ def refine(task: Task) -> Script:
     stands = start = yield from start_score()
     values = yield from lens_and_shift(0.004, 0.008)
     if values:
-        stands = yield from fit(task, "framing", values, 16, start)
+        stands = yield from fit(task, "framing", values, 10, start)
     yield from finish(f"A last fit of the framing; score {start:.2f} → {stands:.2f}.")
 
 

@@ -14,5 +14,5 @@ def refine(task: Task) -> Script:
     stands = start = yield from start_score()
     values = yield from lens_and_shift(0.01, 0.02)
     if values:
-        stands = yield from fit(task, "framing", values, 30, start)
+        stands = yield from fit(task, "framing", values, 16, start)
     yield from finish(f"The framing was fitted; score {start:.2f} → {stands:.2f}.")

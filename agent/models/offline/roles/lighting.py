@@ -19,9 +19,9 @@ def refine(task: Task) -> Script:
         return
     name, energy, turn = sun
     stands = start = yield from start_score()
-    stands = yield from fit(task, "strength of sun and sky", _strengths(name, energy, scene.facts), 36, stands)
+    stands = yield from fit(task, "strength of sun and sky", _strengths(name, energy, scene.facts), 20, stands)
     if task.preset != "quick":
-        stands = yield from fit(task, "direction of the sun", _direction(name, turn), 40, stands)
+        stands = yield from fit(task, "direction of the sun", _direction(name, turn), 20, stands)
     yield from finish(f"Sun and sky were fitted; score {start:.2f} → {stands:.2f}.")
 
 
