@@ -17,8 +17,10 @@ from agent.models.offline.wall_line import wall_line
 
 PLAIN = 3.0
 """Largest spread (Lab) of a border that counts as one colour."""
-LEAST_SHARE = 0.01
-"""Of the picture, for what stands out to be its objects."""
+BUSY = 4.0
+"""Usual Lab distance from a smooth model above which there is no smooth background."""
+LEAST_SHARE, LEAST_OF_BUSY = 0.01, 0.05
+"""Of the picture, for what stands out to be its objects; in a picture without a smooth background."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,13 @@ def read_background(rgb: Floats, lab: Floats) -> Background:
     line = wall_line(lab)
     zones = Background(np.zeros(border.shape, bool), None, line)
     wall = zones.wall()
-    distance, model = np.zeros(border.shape), np.zeros(lab.shape)
+    distance, model, busy = np.zeros(border.shape), np.zeros(lab.shape), False
     for zone in (wall, ~wall):
         if zone.any():
-            model[zone], distance[zone] = _explain(lab, zone, border)
+            model[zone], distance[zone], usual = _explain(lab, zone, border)
+            busy = busy or usual > BUSY
     objects = standing_out(lab, model, distance, ~wall)
-    if objects.mean() < LEAST_SHARE:
+    if objects.mean() < (LEAST_OF_BUSY if busy else LEAST_SHARE):
         objects = all_but_border(lab)
     return Background(cleaned(objects), None, line)
 
@@ -76,17 +79,17 @@ def _plain(rgb: Floats, lab: Floats, border: Mask) -> Background:
 
 
 # ── the colour model of a zone ────────────────────────────────────────────────────────────────────────────────────────
-def _explain(lab: Floats, zone: Mask, border: Mask) -> tuple[Floats, Floats]:
-    """A quadratic Lab surface of the zone, and each pixel's distance from it over the usual one. Iteratively re-
-    selected."""
+def _explain(lab: Floats, zone: Mask, border: Mask) -> tuple[Floats, Floats, float]:
+    """A quadratic Lab surface of the zone, fitted to what it explains; each pixel's distance from it; the usual one.
+
+    Distances are scaled down where the usual one is large, as in a grain of wood.
+    """
     height, width = zone.shape
     y, x = np.nonzero(zone)
     u, v = 2 * (x + 0.5) / width - 1, 2 * (y + 0.5) / height - 1
     basis = np.stack([np.ones_like(u), u, v, u * v, u * u, v * v], axis=1)
     values, outer = lab[zone], border[zone]
     chosen = outer if outer.sum() > 50 else np.ones(len(values), bool)
-    distance = np.zeros(len(values))
-    fitted = values
     for degree in (1, 3, 6, 6, 6):
         some = np.flatnonzero(chosen)[:: max(1, int(chosen.sum()) // 4000)]
         terms = basis[:, :degree]
@@ -96,4 +99,4 @@ def _explain(lab: Floats, zone: Mask, border: Mask) -> tuple[Floats, Floats]:
         chosen = distance < 3.0 * usual
         if chosen.sum() < 50:
             break
-    return fitted, distance * min(1.0, 3.0 / usual)
+    return fitted, distance * min(1.0, 3.0 / usual), usual

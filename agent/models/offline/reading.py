@@ -25,6 +25,8 @@ from agent.models.offline.shapes import Shape, read_shape
 LONG_SIDE_PX = 512
 LEAST_SIDE_PX = 12
 """A smaller picture is enlarged for reading."""
+FRINGE_PX = 2
+"""Width of the rim where an object's colour is mixed with the background's."""
 PITCH = radians(25.0)
 """Of the camera where there is a ground: its horizon then lies above the frame, so that any wall line fits."""
 
@@ -81,13 +83,23 @@ def read_picture(png: bytes, cutout: bool, most_parts: int) -> Reading:
     if not background.objects.any():
         background = _with_something(background, cutout)
     objects = background.objects
-    labels = partition(lab, objects, most_parts, max(12.0, 0.0025 * float(objects.sum())))
+    labels = partition(_without_fringe(lab, objects), objects, most_parts, max(12.0, 0.0025 * float(objects.sum())))
     silhouettes, _ = ndimage.label(objects, np.ones((3, 3)))
     frame = _frame(width, height, background, objects)
     linear = to_linear(rgb)
     parts = _parts(labels, silhouettes, linear, objects)
     planes = {part.silhouette: _plane(frame, silhouettes == part.silhouette, background) for part in parts}
     return Reading(rgb, linear, cutout, frame, background, silhouettes, labels, parts, planes)
+
+
+def _without_fringe(lab: Floats, objects: Mask) -> Floats:
+    """The rim of each object takes the colour within: mixed with the background, it is no region of its own."""
+    inner = ndimage.binary_erosion(objects, iterations=FRINGE_PX)
+    if not inner.any():
+        return lab
+    distance, nearest = ndimage.distance_transform_edt(~inner, return_indices=True)
+    rim = objects & (distance > 0) & (distance <= 2 * FRINGE_PX)
+    return np.asarray(np.where(rim[..., None], lab[tuple(nearest)], lab))
 
 
 def _with_something(background: Background, cutout: bool) -> Background:

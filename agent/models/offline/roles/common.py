@@ -13,6 +13,8 @@ from agent.models.offline.reading import Reading, read_picture
 PARTS = (24, 14, 34, 18)
 """Most regions that the rollouts divide a picture into."""
 QUICK_PARTS = 20
+FIT_MARGIN = 0.02
+"""Score that a fit must gain: less is not worth another scene."""
 _SAID = re.compile(r"at most (\d+) parts")
 
 T = TypeVar("T")
@@ -85,4 +87,4 @@ def fit(task: Task, purpose: str, values: list[Value], looks: int, stands: float
     told = [{"path": v.path, "lower": v.lower, "upper": v.upper, "start": v.start} for v in values]
     looks = 8 if task.preset == "quick" else looks
     result = yield Call("fit", {"purpose": purpose, "values": told, "objective": "picture", "looks": looks})
-    return (yield from keep_if_better(stands, result))
+    return (yield from keep_if_better(stands, result, FIT_MARGIN))
