@@ -44,11 +44,12 @@ def main() -> None:
     parser.add_argument("pictures", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", default="default")
+    parser.add_argument("--blender", default="wheel")
     options = parser.parse_args()
     rows = []
     print(HEAD, flush=True)
     for picture in options.pictures:
-        row = _row(picture, options.out / _name(picture), options.preset)
+        row = _row(picture, options.out / _name(picture), options)
         rows.append(row)
         print(_line(row), flush=True)
     _summary([row for row in rows if "failed" not in row])
@@ -58,24 +59,25 @@ def _name(picture: Path) -> str:
     return picture.parent.name if picture.stem == "reference" else picture.stem
 
 
-def _row(picture: Path, folder: Path, preset: str) -> dict[str, Any]:
+def _row(picture: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     row: dict[str, Any] = {"name": _name(picture)}
     facts = folder / "bench.json"
     if not facts.exists():
-        seconds, mib, said = _run(picture, folder, preset)
+        seconds, mib, said = _run(picture, folder, options)
         if not (folder / "result.json").exists():
             return {**row, "failed": said.strip().splitlines()[-1] if said.strip() else "no output"}
-        facts.write_text(json.dumps({"seconds": seconds, "mib": mib, "turned": _turned(folder)}))
+        facts.write_text(json.dumps({"seconds": seconds, "mib": mib, "turned": _turned(folder, options.blender)}))
     metrics, result = (json.loads((folder / f"{name}.json").read_text()) for name in ("metrics", "result"))
     scaffold = metrics["stages"][0]["measures"]
     return {**row, **json.loads(facts.read_text()), "metrics": metrics, "scaffold": scaffold, "result": result}
 
 
-def _run(picture: Path, folder: Path, preset: str) -> tuple[float, float, str]:
+def _run(picture: Path, folder: Path, options: argparse.Namespace) -> tuple[float, float, str]:
     """Seconds, peak resident MiB of the whole process tree (shared pages counted once each process), and output."""
     began, peak = time.monotonic(), 0
     command = [sys.executable, "-m", "agent", "run", str(picture), "--out", str(folder), "--model", "offline"]
-    with subprocess.Popen([*command, "--preset", preset], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    command += ["--preset", options.preset, "--blender", options.blender]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         while process.poll() is None:
             peak = max(peak, _tree_bytes(process.pid))
             time.sleep(0.2)
@@ -98,13 +100,13 @@ def _tree_bytes(pid: int) -> int:
     return total
 
 
-def _turned(folder: Path) -> float:
+def _turned(folder: Path, blender: str) -> float:
     """Render the scene turned by 60°; the area of its silhouette there as a part of that in the target view."""
     store = SnapshotStore(folder / "snapshots")
     delivered = json.loads((folder / "result.json").read_text())["snapshot"]
     nodes = json.loads((folder / "scene_graph.json").read_text())["nodes"]
     things = tuple(node["name"] for node in nodes if node["parent"] is None and node["name"] not in BACKDROP)
-    with Pool(find_blender("wheel"), Limits(), store, folder / "logs", standby=False) as pool:
+    with Pool(find_blender(blender), Limits(), store, folder / "logs", standby=False) as pool:
         with pool.session(store.get(delivered)) as session:
             areas = []
             for turn, name in ((0.0, "front.png"), (60.0, "turned.png")):
