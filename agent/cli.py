@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import io
 import os
 import sys
 import traceback
@@ -25,6 +27,7 @@ EXIT_CODES = """exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its documented code; no traceback for anything that a user can cause."""
+    _open_streams()
     options = _parser().parse_args(arguments)
     if not hasattr(options, "command"):
         _parser().print_help()
@@ -40,15 +43,19 @@ def _tell(error: BaseException) -> int:
     """Say what ended the command, and the exit code for it."""
     from agent.errors import RunError
     from protocol.errors import BlenderError, SetupFailed
+    from sandbox.snapshots import SnapshotUnfit
 
     if isinstance(error, RunError):
         message, code = str(error), error.exit_code
     elif isinstance(error, SetupFailed):
         message, code = f"{error.message} {error.remedy}", 69
+    elif isinstance(error, SnapshotUnfit):
+        message, code = f"{error}. The run folder is damaged: start anew with --fresh, or in another folder.", 70
     elif isinstance(error, BlenderError):
         message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
     elif isinstance(error, OSError):
-        message, code = f"{error.filename or 'input or output'}: {error.strerror}. Make room, then resume the run.", 69
+        remedy = "Make room, then resume the run." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        message, code = f"{error.filename or 'input or output'}: {error.strerror or error}. {remedy}", 69
     elif isinstance(error, KeyboardInterrupt):
         message, code = "interrupted.", 75
     else:
@@ -57,6 +64,19 @@ def _tell(error: BaseException) -> int:
     with contextlib.suppress(OSError):
         print(f"seig: {message.strip()}", file=sys.stderr, flush=True)
     return code
+
+
+def _open_streams() -> None:
+    """Standard streams that exist, so that no file of ours takes their place, and that can say any name."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    sys.stdout, sys.stderr = sys.stdout or os.fdopen(1, "w"), sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(code: int) -> NoReturn:
@@ -141,5 +161,7 @@ def _call(name: str, options: argparse.Namespace) -> int:
         call = doctor.doctor if name == "doctor" else doctor.blenders
         return int(call(options.json))
     from agent import commands
+    from agent.runs.stopping import stopping
 
-    return int(getattr(commands, name)(options))
+    with stopping():
+        return int(getattr(commands, name)(options))

@@ -7,18 +7,15 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import sys
-import time
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any, TextIO
 
 from agent import prompting
 from agent.config import Config, choose_model, load_config
-from agent.console import Console
+from agent.console import Console, answer
 from agent.delivery import Result
-from agent.errors import ConfigurationError, Interrupted, NodeUnfit, UsageError
+from agent.errors import ConfigurationError, NodeUnfit, UsageError
 from agent.models.base import Model
 from agent.picture import Reference, read_reference
 from agent.pipeline import reconstruct
@@ -26,6 +23,7 @@ from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.journal import Journal, write_atomically
 from agent.runs.run import Run
+from agent.runs.stopping import stopping
 from agent.tools.base import tell
 from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.limits import MIB, Limits
@@ -41,13 +39,15 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(_settings(options), options.config)
     config = config.model_copy(update={"model": choose_model(config)})
     reference = read_reference(options.image, config.target_px)
+    folder = RunFolder(options.out or new_run_path(options.image))
+    if folder.exists() and not options.fresh:
+        _same_run(folder, config, reference)
+        if result := _finished(folder):
+            return _tell(folder, result, options)
     model = make_model(config)
     blender = find_blender(config.blender)
-    folder = RunFolder(options.out or new_run_path(options.image))
     if folder.exists() and options.fresh:
-        folder.path.rename(folder.path.with_name(f"{folder.path.name}.{int(time.time())}"))
-    if folder.exists():
-        _same_run(folder, config, reference)
+        folder.move_aside()
     folder.prepare()
     return _work(folder, config, reference, model, blender, options)
 
@@ -55,8 +55,9 @@ def run(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """Go on with the run in DIR with the settings it was started with."""
     folder = RunFolder(options.folder)
-    entry = folder.first_entry()
-    config = Config.model_validate(entry["config"])
+    entry, config = _begun_as(folder)
+    if result := _finished(folder):
+        return _tell(folder, result, options)
     reference = read_reference(folder.reference, config.target_px)
     blender = _blender_of(entry, options.blender)
     folder.prepare()
@@ -67,17 +68,49 @@ def show(options: argparse.Namespace) -> int:
     """Print what a run has come to, from its result or its status."""
     folder = RunFolder(options.folder)
     entry = folder.first_entry()
-    if folder.result.exists():
-        result = Result.model_validate_json(folder.result.read_text())
-        print(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
-        return 0
-    status = json.loads(folder.status.read_text()) if folder.status.exists() else {}
+    if result := _finished(folder):
+        return _tell(folder, result, options)
+    status = {**_status(folder), "state": "running" if folder.held() else "stopped"}
     if options.json:
-        print(json.dumps({"status": "unfinished", "source": entry["source"], **status}, indent=2))
-    else:
-        print(f"{folder.path} is not finished: {status.get('state', 'stopped')} at {status.get('where', 'its start')}.")
-        print(f"Go on with: seig resume {folder.path}")
+        answer(json.dumps({"status": "unfinished", "source": entry["source"], **status}, indent=2))
+        return 0
+    lines = [f"{folder.path} is not finished: {status['state']} at {status.get('where', 'its start')}."]
+    if status["state"] == "stopped":
+        lines.append(f"Go on with: seig resume {folder.path}")
+    answer("\n".join(lines))
     return 0
+
+
+def _status(folder: RunFolder) -> dict[str, Any]:
+    """What the run said last of itself; nothing where that cannot be read."""
+    try:
+        status = json.loads(folder.status.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _finished(folder: RunFolder) -> Result | None:
+    """The result of a finished run; a damaged one counts as none, for the journal can write it again."""
+    try:
+        return Result.model_validate_json(folder.result.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _tell(folder: RunFolder, result: Result, options: argparse.Namespace) -> int:
+    answer(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
+    return 0
+
+
+def _begun_as(folder: RunFolder) -> tuple[dict[str, Any], Config]:
+    """What the run was started with, and its settings."""
+    entry = folder.first_entry()
+    try:
+        return entry, Config.model_validate(entry["config"])
+    except ValueError:
+        message = f"{folder.journal} begins with settings that this version does not know."
+        raise UsageError(message, "Start anew with --fresh, or in another folder.") from None
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -85,19 +118,15 @@ def verify(options: argparse.Namespace) -> int:
     from agent.rebuild.proof import verify as prove_again
 
     folder = RunFolder(options.folder)
-    entry = folder.first_entry()
-    config = Config.model_validate(entry["config"])
-    if not folder.result.exists():
+    entry, config = _begun_as(folder)
+    if _finished(folder) is None:
         raise UsageError(f"{folder.path} is not finished, so there is nothing to verify.", "Resume it first.")
     blender = _blender_of(entry, options.blender)
     with _pool(folder, config, blender) as (pool, _):
         proof = prove_again(pool, folder.scene, folder.program.read_text(encoding="utf-8"))
-    if options.json:
-        print(json.dumps(tell(proof), indent=2))
-    else:
-        print(f"rebuild {proof.outcome}, by Blender {proof.blender} in {proof.duration_s:.1f} s")
-        for name in proof.names:
-            print(f"  {name}")
+    summary = f"rebuild {proof.outcome}, by Blender {proof.blender} in {proof.duration_s:.1f} s"
+    lines = [summary, *(f"  {name}" for name in proof.names)]
+    answer(json.dumps(tell(proof), indent=2) if options.json else "\n".join(lines))
     return 3 if proof.outcome == "different" else 0
 
 
@@ -146,19 +175,19 @@ def _work(
     options: argparse.Namespace,
 ) -> int:
     with folder.lease():
-        if folder.result.exists():
-            result = Result.model_validate_json(folder.result.read_text())
-        else:
+        result = _finished(folder)
+        if result is None:
             journal = _begun(folder, config, reference, blender, getattr(options, "image", folder.path).name)
             stream = sys.stderr if options.json else sys.stdout
             result = _reconstruct(folder, config, reference, model, blender, journal, stream)
-    print(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result), flush=True)
-    return 0
+    return _tell(folder, result, options)
 
 
 def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Blender, source: str) -> Journal:
     """The run's journal; a new one begins with what the run is."""
     journal = Journal(folder.path)
+    if not folder.reference.exists():
+        write_atomically(folder.reference, reference.png)
     if journal.begun:
         journal.note("resumed", blender=blender.version, pid=os.getpid())
         return journal
@@ -178,7 +207,7 @@ def _reconstruct(
 ) -> Result:
     with contextlib.ExitStack() as lifetime:
         lifetime.callback(journal.close)
-        lifetime.enter_context(_signals(folder))
+        lifetime.enter_context(stopping(f"Go on with: seig resume {folder.path}"))
         lifetime.enter_context(_log(folder))
         console = lifetime.enter_context(Console(folder.status, stream))
         pool, store = lifetime.enter_context(_pool(folder, config, blender))
@@ -225,28 +254,6 @@ def _log(folder: RunFolder) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
-
-
-@contextlib.contextmanager
-def _signals(folder: RunFolder) -> Iterator[None]:
-    """Every signal that asks a run to end takes the same way out: Blenders killed, exit code 75, resumable."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for again in kinds:
-            signal.signal(again, signal.SIG_IGN if again != signal.SIGINT else _exit_now)
-        raise Interrupted(f"stopped by {signal.Signals(number).name}.", f"Go on with: seig resume {folder.path}")
-
-    def _exit_now(*_: object) -> None:
-        os._exit(75)
-
-    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-    before = {kind: signal.signal(kind, stop) for kind in kinds}
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
 
 
 def _identity(config: Config, reference: Reference) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Owns what a person sees while a run works: one live line on a terminal, plain lines elsewhere; and status.json.
 
-Says only what it is told; a closed standard output is no error.
+Says only what it is told; a standard output that is closed, or that nobody reads, is no error.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -21,6 +22,10 @@ from agent.runs.journal import write_atomically
 QUIET_S = 50.0
 """A line appears at least this often, so that a farm does not think the run has stalled."""
 STATUS_S = 15.0
+LONGEST_LINE = 1000
+"""Characters; so much fits whole into a pipe that has any room."""
+READER_S = 10.0
+"""How long a command's answer waits for somebody to read it."""
 
 
 class Console:
@@ -41,11 +46,11 @@ class Console:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._clear()
-        self._write_status("stopped")
+        self._write_status("stopped" if kind else "finished")
 
     def say(self, text: str) -> None:
         """A lasting line."""
@@ -95,21 +100,24 @@ class Console:
 
     def _draw(self) -> None:
         with contextlib.suppress(OSError, ValueError):
+            if not _has_reader(self._stream):
+                return
             width = os.get_terminal_size(self._stream.fileno()).columns
             text = f"{self.elapsed()}  {self._percent:3.0f} %  {self._line()}"[: width - 1]
             self._stream.write(f"\r\x1b[2K{text}")
             self._stream.flush()
 
     def _clear(self) -> None:
-        if self._live:
+        if self._live and _has_reader(self._stream):
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write("\r\x1b[2K")
                 self._stream.flush()
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()
-        with contextlib.suppress(OSError, ValueError):
-            print(text, file=self._stream, flush=True)
+        if _has_reader(self._stream):
+            with contextlib.suppress(OSError, ValueError):
+                print(text[:LONGEST_LINE], file=self._stream, flush=True)
 
     def _write_status(self, state: str) -> None:
         if self._status is None or not self._status.parent.is_dir():
@@ -126,3 +134,18 @@ class Console:
         }
         with contextlib.suppress(OSError):
             write_atomically(self._status, json.dumps(now, indent=2) + "\n")
+
+
+def answer(text: str) -> None:
+    """Print what a command was asked for. A reader that has gone, or does not read, is no error."""
+    if _has_reader(sys.stdout, READER_S):
+        with contextlib.suppress(OSError):
+            print(text, flush=True)
+
+
+def _has_reader(stream: TextIO, wait_s: float = 0.0) -> bool:
+    """Whether a line can be written without waiting: a full pipe that nobody reads must not hold up a run."""
+    try:
+        return bool(select.select([], [stream], [], wait_s)[1])
+    except (OSError, ValueError, TypeError):  # no descriptor, or closed: writing does not wait
+        return True

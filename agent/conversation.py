@@ -6,6 +6,7 @@ without asking, executing or rendering anything again. Does not know stages or p
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -79,11 +80,28 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
         run.ledger.check()
         started = time.monotonic()
         with run.console.waiting(f"waiting for the model ({run.model.name})"):
-            reply = run.model.reply(request)
+            reply = as_text(run.model.reply(request))
         run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply
 
     return run.journal.step(f"reply/{reply_key(request)}", ModelReply, ask)
+
+
+def as_text(reply: ModelReply) -> ModelReply:
+    """The reply with halves of surrogate pairs replaced, which can be neither digested, sent nor shown."""
+    try:
+        json.dumps(reply.model_dump(), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return ModelReply.model_validate(_encodable(reply.model_dump()))
+    return reply
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(inner) for name, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _use_all(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent import prompting
+from agent.errors import NodeUnfit, RunError
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
@@ -24,9 +25,13 @@ from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
 from agent.tools.base import tell
 from agent.tools.workbench import Workbench
+from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import FACTORS
+
+ATTEMPTS = 2
+"""At what the host asks of a Blender itself, which fails only when somebody else kills it."""
 
 
 class StageResult(Value):
@@ -67,10 +72,11 @@ def begin(run: Run) -> Snapshot:
 
     def make() -> Snapshot:
         with run.pool.session() as session:
-            outcome = session.edit(frame_edit(run), frozenset(FACTORS))
-        if outcome.snapshot is None:
-            raise AssertionError(f"the frame could not be set: {outcome.message}")
-        return outcome.snapshot
+            for _ in range(ATTEMPTS):
+                outcome = session.edit(frame_edit(run), frozenset(FACTORS))
+                if outcome.snapshot is not None:
+                    return outcome.snapshot
+        raise NodeUnfit(f"Blender cannot make an empty scene: {outcome.message}", "See logs/ in the run folder.")
 
     run.console.step("starting · the empty scene")
     return run.journal.step("begin", Snapshot, make)
@@ -160,11 +166,20 @@ class Render(Value):
 
 
 def final_render(bench: Workbench) -> bytes:
-    """The head as it is delivered; once for each scene, however many stages leave it as it is."""
+    """The head as it is delivered; once for each scene, however many stages leave it as it is.
+
+    A scene that is too much for this machine at full quality was still seen small, so coarser settings are tried.
+    """
 
     def render() -> Render:
-        config = bench.run.config
-        return Render(png=bench.render(long_side_px=config.target_px, samples=config.final_samples))
+        config, failure = bench.run.config, ""
+        for samples in (config.final_samples, config.look_samples, 1):
+            try:
+                return Render(png=bench.render(long_side_px=config.target_px, samples=samples))
+            except (RequestFailed, ProcessFault) as error:
+                failure = str(error)
+                bench.run.console.say(f"render with {samples} samples: {failure}")
+        raise RunError(f"the accepted scene cannot be rendered at {config.target_px} px: {failure}.")
 
     return bench.run.journal.step(f"render/{bench.head.id}", Render, render).png
 
@@ -175,7 +190,11 @@ def _prove(bench: Workbench) -> Proved:
 
     def rebuild() -> Proved:
         with run.console.waiting("rebuilding the scene from its program"):
-            return prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+            for _ in range(ATTEMPTS):
+                proved = prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+                if not any(name.startswith("program: ") for name in proved.proof.names):
+                    break  # it ran to its end
+        return proved
 
     return run.journal.step(f"proof/{bench.head.id}", Proved, rebuild)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from agent.config import Budget
 from agent.models.base import Place, Usage
 from protocol.models import Value
+
+log = logging.getLogger(__name__)
 
 
 class BudgetReached(Exception):
@@ -37,9 +44,8 @@ class Ledger:
         self._started = time.monotonic()
         self._calls, self._tokens, self._minutes_before = 0, 0, 0.0
         self._usd: float | None = 0.0
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                self._count(json.loads(line))
+        for entry in _entries(path):
+            self._count(entry)
 
     def check(self) -> None:
         """Raises BudgetReached when nothing more may be spent; called before each model call."""
@@ -75,10 +81,31 @@ class Ledger:
         minutes = self._minutes_before + (time.monotonic() - self._started) / 60
         return Spending(calls=self._calls, tokens=self._tokens, usd=self._usd, minutes=minutes)
 
-    def _count(self, entry: dict[str, object]) -> None:
-        tokens, usd = entry["tokens"], entry["usd"]
-        assert isinstance(tokens, dict)
+    def _count(self, entry: _Entry) -> None:
         self._calls += 1
-        self._tokens += sum(tokens.values())
-        self._usd = None if self._usd is None or not isinstance(usd, int | float) else self._usd + usd
-        self._minutes_before = float(str(entry["minutes"]))
+        self._tokens += sum(entry.tokens.values())
+        self._usd = None if self._usd is None or entry.usd is None else self._usd + entry.usd
+        self._minutes_before = max(self._minutes_before, entry.minutes)
+
+
+class _Entry(BaseModel):
+    """What sums need of a line."""
+
+    tokens: dict[str, int]
+    usd: float | None
+    minutes: float
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    """The whole lines; a last one that a kill left torn is cut off, so that the next begins a line of its own."""
+    if not path.exists():
+        return
+    whole = path.read_bytes()
+    if not whole.endswith(b"\n"):
+        whole = whole[: whole.rfind(b"\n") + 1]
+        os.truncate(path, len(whole))
+    for line in whole.splitlines():
+        try:
+            yield _Entry.model_validate_json(line)
+        except ValidationError:
+            log.warning("a line of the ledger cannot be read: %.80r", line)

@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import Interrupted, NodeUnfit, UsageError
-from agent.runs.journal import read_journal, write_atomically
+from agent.runs.journal import PART, read_journal, write_atomically
 
 STAGE_NUMBERS = {
     name: number
     for number, name in enumerate(("initialisation", "geometry", "material", "composition", "lighting", "camera"), 1)
 }
+
+
+BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "snapshots", "status.json"}
+"""What a run that was killed before its journal's first line may have left."""
 
 
 class RunFolder:
@@ -56,12 +60,15 @@ class RunFolder:
         return folder
 
     def exists(self) -> bool:
-        return self.journal.exists()
+        """Whether a run has begun here: its journal holds a whole line."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.journal.open("rb") as journal:
+            return journal.readline().endswith(b"\n")
+        return False
 
     def prepare(self) -> None:
         """Make the folders; raises UsageError or NodeUnfit when the place cannot be used."""
         try:
-            if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
+            if self.path.is_dir() and not self.exists() and self._strangers():
                 raise UsageError(f"output folder {self.path} is not empty and holds no run.", "Choose another OUT.")
             for folder in (self.path, self.snapshots, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +79,10 @@ class RunFolder:
             raise UsageError(f"output folder {self.path} is, or lies below, a file.", "Choose another OUT.") from None
         except OSError as error:
             raise NodeUnfit(f"output folder {self.path}: {error.strerror}.", "Choose another OUT.") from None
+
+    def _strangers(self) -> list[str]:
+        """What lies in the folder and is not of a run that has hardly begun."""
+        return [name for name in os.listdir(self.path) if name not in BEGINNINGS and not name.startswith(".")]
 
     def first_entry(self) -> dict[str, Any]:
         """What the run was started with. Raises UsageError when the folder holds no readable run."""
@@ -92,10 +103,33 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise Interrupted(f"{self.path} is being worked on by {_owner(place)}.", "Wait, or stop it.") from None
+            self._remove_parts()
             file.truncate(0)
             file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": int(time.time())}))
             file.flush()
             yield
+
+    def held(self) -> bool:
+        """Whether a live process works in the run now."""
+        with contextlib.suppress(FileNotFoundError), (self.path / "lease.json").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+    def move_aside(self) -> None:
+        """Make room for a new run; raises Interrupted while somebody works in the one that is here."""
+        with self.lease():
+            name, number = f"{self.path.name}.{int(time.time())}", 1
+            while (aside := self.path.with_name(name if number == 1 else f"{name}-{number}")).exists():
+                number += 1
+            self.path.rename(aside)
+
+    def _remove_parts(self) -> None:
+        """What a killed process was writing."""
+        for part in self.path.rglob(f"{PART}*"):
+            part.unlink(missing_ok=True)
 
 
 def new_run_path(image: Path, runs: Path = Path("runs")) -> Path:

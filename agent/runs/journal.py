@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 M = TypeVar("M", bound=BaseModel)
+
+log = logging.getLogger(__name__)
+
+PART = ".part-"
+"""How the names of files begin that are being written; a kill leaves them, the next process removes them."""
 
 
 class Journal:
@@ -35,7 +41,7 @@ class Journal:
         entries = _whole_entries(self._path)
         self.begun = bool(entries)
         for entry in entries:
-            if entry["event"] == "step":
+            if entry["event"] == "step" and {"key", "value"} <= entry.keys():
                 self._steps[entry["key"]] = entry["value"]
         self._file = self._path.open("ab")
 
@@ -44,9 +50,9 @@ class Journal:
 
     def note(self, event: str, **facts: Any) -> None:
         """Append one event; returns when it is on disk."""
-        line = json.dumps({"at": round(time.time(), 3), "event": event, **facts}, ensure_ascii=False)
+        line = _encoded({"at": round(time.time(), 3), "event": event, **facts})
         with self._lock:
-            self._file.write(line.encode() + b"\n")
+            self._file.write(line + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -56,8 +62,13 @@ class Journal:
     def step(self, key: str, kind: type[M], compute: Callable[[], M], **facts: Any) -> M:
         """The recorded value of this step, or `compute()`'s, recorded before it is returned."""
         if key in self._steps:
-            self.replayed += 1
-            return kind.model_validate(self._unpacked(self._steps[key]))
+            try:
+                recorded = kind.model_validate(self._unpacked(self._steps[key]))
+            except (FileNotFoundError, ValueError) as error:
+                log.warning("step %s is done again, its record was damaged: %s", key, error)
+            else:
+                self.replayed += 1
+                return recorded
         value = compute()
         packed = self._packed(value.model_dump(mode="python"))
         self.note("step", key=key, value=packed, **facts)
@@ -76,13 +87,20 @@ class Journal:
     def _unpacked(self, value: Any) -> Any:
         if isinstance(value, dict):
             if set(value) == {"$bytes"}:
-                return (self._blobs / value["$bytes"]).read_bytes()
+                return self._blob(str(value["$bytes"]))
             return {name: self._unpacked(inner) for name, inner in value.items()}
         return [self._unpacked(inner) for inner in value] if isinstance(value, list) else value
 
+    def _blob(self, name: str) -> bytes:
+        data = (self._blobs / name).read_bytes()
+        if not name.startswith(_digest(data)):
+            (self._blobs / name).unlink()
+            raise ValueError(f"{name} was changed from outside")
+        return data
+
     def _store(self, data: bytes) -> str:
         suffix = ".png" if data.startswith(b"\x89PNG") else ".bin"
-        name = hashlib.sha256(data).hexdigest()[:32] + suffix
+        name = _digest(data) + suffix
         place = self._blobs / name
         if not place.exists():
             write_atomically(place, data)
@@ -91,8 +109,19 @@ class Journal:
 
 def digest_of(*parts: Any) -> str:
     """Short digest of JSON-able values, for keys."""
-    text = json.dumps(parts, sort_keys=True, default=_digestible)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return _digest(json.dumps(parts, sort_keys=True, default=_digestible).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _encoded(entry: dict[str, Any]) -> bytes:
+    """One line of readable UTF-8; half a surrogate pair, which a model may well say, stands escaped in it."""
+    try:
+        return json.dumps(entry, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(entry).encode()
 
 
 def _digestible(value: Any) -> Any:
@@ -100,41 +129,47 @@ def _digestible(value: Any) -> Any:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a journal, oldest first, without touching it; a torn last line is left out."""
+    """The entries of a journal, oldest first, without touching it; torn and unreadable lines are left out."""
     if not path.exists():
         return
     with path.open("rb") as lines:
         for line in lines:
-            if not line.endswith(b"\n"):
-                return
-            yield json.loads(line)
+            if line.endswith(b"\n") and (entry := _entry(line)) is not None:
+                yield entry
 
 
 def _whole_entries(path: Path) -> list[dict[str, Any]]:
-    """Read a journal and cut off a line that a kill left torn."""
-    entries, end = [], 0
-    if path.exists():
-        with path.open("rb") as lines:
-            for line in lines:
-                try:
-                    entry = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    entry = None
-                if entry is None:
-                    break
-                entries.append(entry)
-                end += len(line)
-        if end < path.stat().st_size:
-            os.truncate(path, end)
-    return entries
+    """Read a journal and cut off a last line that a kill left torn; one damaged otherwise costs only its step."""
+    if not path.exists():
+        return []
+    with path.open("rb+") as file:
+        lines = file.readlines()
+        if lines and not lines[-1].endswith(b"\n"):
+            file.truncate(sum(map(len, lines[:-1])))
+    return list(read_journal(path))
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if isinstance(entry, dict) and "event" in entry:
+        return entry
+    log.warning("a line of the journal cannot be read: %.80r", line)
+    return None
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace a file so that a reader, or a kill, sees the old content or the new one, never a part."""
-    raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with temporary.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    raw = data.encode(errors="backslashreplace") if isinstance(data, str) else data
+    temporary = path.with_name(f"{PART}{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -16,7 +16,7 @@ from agent.stages.decomposition import decompose
 from agent.stages.rounds import Shown, attempt, choose, refine
 from agent.stages.table import INITIALISATION
 from agent.tools.workbench import Workbench
-from protocol.errors import ProtocolViolated
+from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
 from protocol.models import InspectReply, InspectRequest, Value
 from sandbox.snapshots import Snapshot
 
@@ -69,6 +69,15 @@ def rollout(run: Run, number: int, empty: Snapshot) -> Rollout | None:
         return None
     if graph is None:
         return None
+    try:
+        return _built(run, graph, number, empty)
+    except (RequestFailed, ProcessFault) as error:
+        run.console.say(f"rollout {number + 1} is given up: {error}")
+        return None
+
+
+def _built(run: Run, graph: SceneGraph, number: int, empty: Snapshot) -> Rollout | None:
+    """The scaffold of a graph."""
     with Workbench(run, graph, empty) as bench:
         ending = refine(bench, INITIALISATION, run.config.rounds.initialisation, number, gate)
         last = attempt(bench, bench.round, number)
@@ -124,7 +133,7 @@ class SceneFacts(Value):
 
 def scene_facts(bench: Workbench) -> SceneFacts:
     def look() -> SceneFacts:
-        reply, _ = bench.session().call(InspectRequest(subject="scene"))
+        reply, _ = bench.ask(InspectRequest(subject="scene"))
         assert isinstance(reply, InspectReply)
         try:
             scene = _Scene.model_validate(reply.what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from agent.conversation import converse
 from agent.evaluation.comparison import comparison_png
@@ -53,9 +53,12 @@ def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate:
     """
     bench.begin(stage)
     attempts, checklist, stopped = [attempt(bench, 0, rollout)], Checklist(), None
+    conversation: list[Message] = []
     try:
-        for checklist in _rounds(bench, rounds, rollout, gate):
+        for number in range(1, rounds + 1):
+            checklist = _round(bench, number, rounds, checklist, conversation, rollout, gate)
             attempts.append(attempt(bench, bench.round, rollout))
+            checklist = checklist.held_back_by(_unseen(attempts[-1]))
             if checklist.approved or bench.stalled():
                 break
         if not checklist.approved:
@@ -66,15 +69,26 @@ def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate:
     return Ending(approved=checklist.approved or not stage.verified, checklist=checklist, stopped=stopped)
 
 
-def _rounds(bench: Workbench, rounds: int, rollout: int, gate: Gate) -> Iterator[Checklist]:
-    """One generator attempt and one verifier pass after another; the checklist after each."""
-    checklist, conversation = Checklist(), list[Message]()
-    for number in range(1, rounds + 1):
-        bench.begin_round(number)
-        _generate(bench, number, rounds, checklist, conversation, rollout)
-        if bench.stage.verified:
-            checklist = _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
-        yield checklist
+def _round(
+    bench: Workbench,
+    number: int,
+    rounds: int,
+    checklist: Checklist,
+    conversation: list[Message],
+    rollout: int,
+    gate: Gate,
+) -> Checklist:
+    """One generator attempt and one verifier pass; the checklist after them."""
+    bench.begin_round(number)
+    _generate(bench, number, rounds, checklist, conversation, rollout)
+    if not bench.stage.verified:
+        return checklist
+    return _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
+
+
+def _unseen(last: Attempt) -> list[str]:
+    """What cannot be rendered can be neither judged nor delivered."""
+    return [] if last.measures else ["The target view cannot be rendered: see that it can, or revert."]
 
 
 def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:

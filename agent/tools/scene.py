@@ -94,7 +94,7 @@ class InspectInput(ToolInput):
 
 def inspect(bench: Workbench, given: InspectInput) -> Outcome:
     try:
-        reply, _ = bench.session().call(InspectRequest(subject=given.subject, name=given.name))
+        reply, _ = bench.ask(InspectRequest(subject=given.subject, name=given.name))
     except (RequestFailed, ProcessFault) as error:
         return refused(str(error), head=bench.head.id)
     assert isinstance(reply, InspectReply)

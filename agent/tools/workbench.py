@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
+import shutil
 from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from agent.errors import NodeUnfit
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.table import Stage
-from protocol.errors import ProtocolViolated
-from protocol.models import RenderReply, RenderRequest, TargetView, View
+from protocol.client import Answer
+from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProtocolViolated
+from protocol.models import RenderReply, RenderRequest, Request, TargetView, View
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import EditOutcome, SceneSession
 
+log = logging.getLogger(__name__)
+
+LEAST_FREE_BYTES = 1 << 20
 REPEATS = 3
 """Failures of one kind in a row that end an attempt: identical ones, or two that alternate."""
 
@@ -34,6 +41,7 @@ class Workbench:
         self._head = head
         self._names: list[str] = []
         self._failures: list[str] = []
+        self._in_temporary = False
         self.stage: Stage
         self.round = 1
         self.start: Snapshot
@@ -128,7 +136,21 @@ class Workbench:
             outcome = self.session().edit(edit, self.stage.scope, required, self.run.config.limits.execute_s)
         if outcome.snapshot is not None:
             self._head = outcome.snapshot
+        elif outcome.kind == "snapshot_failed":
+            self._check_room()
         return outcome
+
+    def ask(self, request: Request, timeout_s: float | None = None) -> Answer:
+        """Ask what changes nothing. A Blender that dies over it is replaced, and asked once more: it may have been
+        killed by the machine. One that used up its time or memory would do so again."""
+        session = self.session()
+        try:
+            return session.call(request, timeout_s)
+        except (ProcessCrashed, ProcessExited, CallTimedOut) as fault:
+            if self._in_temporary or (isinstance(fault, CallTimedOut) and not _was_stopped(fault)):
+                raise
+            log.warning("asked again: %s", fault)
+            return session.call(request, timeout_s)
 
     def render(self, view: View | None = None, long_side_px: int | None = None, **settings: object) -> bytes:
         """PNG (RGBA) of the head, or inside `session().temporary()` of what stands there now."""
@@ -142,7 +164,7 @@ class Workbench:
         fields = {"samples": config.look_samples, "transparent": self.run.reference.kind == "cutout", **settings}
         request = RenderRequest.model_validate({"view": view, "width_px": width, "height_px": height, **fields})
         with self.run.console.waiting("rendering"):
-            reply, payloads = self.session().call(request, config.limits.render_s)
+            reply, payloads = self.ask(request, config.limits.render_s)
         assert isinstance(reply, RenderReply)
         return checked_picture(payloads, width, height), reply
 
@@ -155,8 +177,23 @@ class Workbench:
     def temporary(self) -> Iterator[SceneSession]:
         """Change the live scene without a commit; the head stands again afterwards."""
         session = self.session()
-        with session.temporary():
-            yield session
+        self._in_temporary = True
+        try:
+            with session.temporary():
+                yield session
+        finally:
+            self._in_temporary = False
+
+    def _check_room(self) -> None:
+        """A full disk is the machine's fault: neither told to the model nor recorded as what its code did."""
+        for folder in (self.run.folder.path, self.run.pool.folder):
+            if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+                raise NodeUnfit(f"{folder}: No space left on device.", "Make room, then resume the run.")
+
+
+def _was_stopped(fault: CallTimedOut) -> bool:
+    """Not busy with what was asked, but held up from outside."""
+    return "did not respond" in fault.message
 
 
 def checked_picture(payloads: Sequence[bytes], width_px: int, height_px: int) -> bytes:

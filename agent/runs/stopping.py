@@ -1,0 +1,55 @@
+"""Owns how a signal ends a command: one way out for all kinds, within seconds whatever the process is stuck in.
+
+The main thread unwinds through its `with` blocks. Where that takes too long (a full pipe, a disk that hangs, a library
+that swallowed the exception), the process is ended all the same: everything that counts is on disk, and Blenders die
+with their parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from agent.errors import Interrupted
+
+KINDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+PATIENCE_S = 2.5
+"""For the way out through the `with` blocks; a farm kills after more."""
+
+
+@contextlib.contextmanager
+def stopping(remedy: str = "") -> Iterator[None]:
+    """Inside, a signal that asks to end raises Interrupted (exit code 75), once; a second SIGINT ends at once."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for kind in KINDS:
+            signal.signal(kind, signal.SIG_IGN if kind != signal.SIGINT else _end_now)
+        _arm()
+        raise Interrupted(f"stopped by {signal.Signals(number).name}.", remedy)
+
+    before: list[tuple[signal.Signals, Any]] = [(kind, signal.signal(kind, stop)) for kind in KINDS]
+    try:
+        yield
+    finally:
+        for kind, handler in before:
+            signal.signal(kind, handler)
+
+
+def _arm() -> None:
+    watch = threading.Timer(PATIENCE_S, _end_now)
+    watch.daemon = True
+    watch.start()
+
+
+def _end_now(*_: object) -> None:
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(75)
