@@ -44,7 +44,7 @@ def assert_nothing_left(folder):
     assert not folder.exists()
 
 
-def eventually(condition, patience_s=5.0):
+def eventually(condition, patience_s=20.0):
     """Poll until it holds."""
     deadline = time.monotonic() + patience_s
     while not condition():
