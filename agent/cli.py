@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
   3   verify: the rebuilt scene differs
@@ -45,6 +46,8 @@ def _tell(error: BaseException) -> int:
     from protocol.errors import BlenderError, SetupFailed
     from sandbox.snapshots import SnapshotUnfit
 
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
+        error = error.__cause__
     if isinstance(error, RunError):
         message, code = str(error), error.exit_code
     elif isinstance(error, SetupFailed):
@@ -54,8 +57,8 @@ def _tell(error: BaseException) -> int:
     elif isinstance(error, BlenderError):
         message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
     elif isinstance(error, OSError):
-        remedy = "Make room, then resume the run." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        message, code = f"{error.filename or 'input or output'}: {error.strerror or error}. {remedy}", 69
+        remedy = "Make room, then resume the run." if error.errno in NO_ROOM else ""
+        message, code = f"{error.filename or 'a file'}: {error.strerror or error}. {remedy}", 69
     elif isinstance(error, KeyboardInterrupt):
         message, code = "interrupted.", 75
     else:
@@ -160,8 +163,9 @@ def _call(name: str, options: argparse.Namespace) -> int:
 
         call = doctor.doctor if name == "doctor" else doctor.blenders
         return int(call(options.json))
-    from agent import commands
     from agent.runs.stopping import stopping
 
     with stopping():
+        from agent import commands  # takes a second or more
+
         return int(getattr(commands, name)(options))

@@ -139,7 +139,7 @@ class Console:
 def answer(text: str) -> None:
     """Print what a command was asked for. A reader that has gone, or does not read, is no error."""
     if _has_reader(sys.stdout, READER_S):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(BrokenPipeError):
             print(text, flush=True)
 
 

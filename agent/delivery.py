@@ -215,5 +215,5 @@ def _unproved_program(bench: Workbench) -> str:
 
 def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(run.store.path(snapshot.id), part)
+    shutil.copyfile(run.store.verify(snapshot.id), part)
     part.replace(target)

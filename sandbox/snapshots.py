@@ -126,9 +126,11 @@ class SnapshotStore:
         if id not in self._known:
             try:
                 text = (self.folder / f"{_checked(id)}.json").read_bytes()
+                self._known[id] = Manifest.model_validate_json(text)
             except OSError as error:
                 raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
-            self._known[id] = Manifest.model_validate_json(text)
+            except ValueError as error:
+                raise SnapshotUnfit(f"the manifest of snapshot {id[:12]} cannot be read") from error
         return self._known[id]
 
     def _add(self, draft: Path, manifest: Manifest) -> None:

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import psutil
-
 from agent.errors import Interrupted
 
 KINDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -49,6 +47,8 @@ def _arm() -> None:
 
 
 def _end_now(*_: object) -> None:
+    import psutil
+
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -139,10 +140,15 @@ def scene_facts(bench: Workbench) -> SceneFacts:
             scene = _Scene.model_validate(reply.what)
         except ValidationError as error:
             raise ProtocolViolated("inspect", f"no description of a scene: {error.errors()[0]['msg']}") from None
-        objects = {one.name: 1.0 if one.type == "EMPTY" else one.in_frame or 0.0 for one in scene.objects}
+        objects = {one.name: 1.0 if one.type == "EMPTY" else _part(one.in_frame) for one in scene.objects}
         return SceneFacts(objects=objects, has_camera=scene.camera is not None)
 
     return bench.run.journal.step(f"facts/{bench.head.id}", SceneFacts, look)
+
+
+def _part(in_frame: float | None) -> float:
+    """0 too for what lies nowhere, its coordinates being no numbers."""
+    return in_frame if in_frame is not None and math.isfinite(in_frame) else 0.0
 
 
 def missing_objects(bench: Workbench) -> list[str]:

@@ -6,6 +6,7 @@ A result's first block is one JSON object as text; pictures follow. Which role m
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,9 @@ def answered(facts: dict[str, Any], *pictures: Picture, **fields: Any) -> Outcom
     return Outcome(content=(text, *pictures), **fields)
 
 
-def refused(problem: str, **facts: Any) -> Outcome:
+def refused(problem: str, head: str | None = None, **facts: Any) -> Outcome:
     """An outcome that tells the model why its call could not be done."""
-    return answered({"error": problem, **facts}, is_error=True)
+    return answered({"error": problem, **facts}, is_error=True, head=head)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,20 @@ def _untitled(schema: Any) -> Any:
 
 def parse_input(kind: type[ToolInput], given: dict[str, Any]) -> ToolInput | str:
     """The typed input, or one text that says what is wrong with it."""
+    if not _is_finite(given):
+        return "every number must be finite"
     try:
         return kind.model_validate(given)
     except ValidationError as error:
         return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors()[:5])
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def tell(value: BaseModel) -> dict[str, Any]:

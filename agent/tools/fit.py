@@ -32,7 +32,7 @@ START_WIDTH = 0.08
 
 
 class FitValue(ToolInput):
-    path: str
+    path: str = Field(max_length=400)
     """A number below bpy.data, such as objects["Cup"].location[0]."""
     lower: float
     upper: float
@@ -68,7 +68,7 @@ def is_plain_path(path: str) -> bool:
     """Whether the text is a chain of attributes and constant subscripts, nothing that calls or computes."""
     try:
         node: ast.AST = ast.parse(f"bpy.data.{path}", mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     if "\n" in path:
         return False

@@ -70,7 +70,7 @@ def rejected(bench: Workbench, outcome: EditOutcome) -> Outcome:
 
 class LookInput(ToolInput):
     view: View = Field(default_factory=TargetView, discriminator="kind")
-    isolate: tuple[str, ...] = ()
+    isolate: tuple[str, ...] = Field((), max_length=100)
     """Show only these objects, with their children; empty: all."""
     px: int = Field(384, ge=16, le=1024)
     """Long side in pixels."""

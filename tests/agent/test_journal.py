@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent.runs.journal import Journal, digest_of, read_journal
+from agent.runs.journal import Journal, digest_of, read_journal, write_atomically
 from protocol.models import Value
 
 PNG = b"\x89PNG not really"
@@ -72,3 +72,46 @@ def test_reading_leaves_out_a_torn_last_line_and_changes_nothing(tmp_path):
 def test_digests_tell_bytes_and_values_apart_and_ignore_the_order_of_names():
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     assert digest_of(b"a") != digest_of(b"b") != digest_of("b")
+
+
+def test_a_damaged_line_costs_only_its_own_step(tmp_path):
+    journal = Journal(tmp_path)
+    for number in range(3):
+        journal.step(f"step {number}", Found, lambda number=number: Found(number=number))
+    journal.close()
+    first, _, last = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(first + b"{garbage \xff\n[1]\n" + last)
+    again = Journal(tmp_path)
+    assert [again.has(f"step {number}") for number in range(3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("damage", ["remove", "overwrite", "value"])
+def test_a_step_whose_record_is_damaged_is_done_again(tmp_path, damage):
+    first = Journal(tmp_path)
+    first.step("a", Found, lambda: Found(number=1, png=PNG))
+    first.close()
+    (blob,) = (tmp_path / "replies").iterdir()
+    if damage == "remove":
+        blob.unlink()
+    elif damage == "overwrite":
+        blob.write_bytes(b"other")
+    else:
+        text = (tmp_path / "journal.jsonl").read_text()
+        (tmp_path / "journal.jsonl").write_text(text.replace('"number": 1', '"number": "none"'))
+    second = Journal(tmp_path)
+    assert second.step("a", Found, lambda: Found(number=2, png=PNG)).number == 2
+    second.close()
+    assert Journal(tmp_path).step("a", Found, never) == Found(number=2, png=PNG)
+
+
+def test_half_a_surrogate_pair_in_a_note_is_kept(tmp_path):
+    journal = Journal(tmp_path)
+    journal.note("said", text="a\ud800b", name="ä")
+    assert [entry["text"] for entry in read_journal(tmp_path / "journal.jsonl")] == ["a\ud800b"]
+
+
+def test_a_file_that_cannot_be_written_leaves_no_part_behind(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_atomically(tmp_path / "folder", b"data")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
