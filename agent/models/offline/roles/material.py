@@ -53,7 +53,7 @@ def _colors(reading: Reading, behind: list[Sheet]) -> Step[tuple[Colors, float]]
     result = yield from run_code("colours of the regions", recolor_code(colors))
     stands = score(result.measures)
     for _ in range(CORRECTIONS):
-        if not result.committed:
+        if not result.committed or not result.pictures:
             break
         render, _ = seen(result.pictures[0], reading)
         better = corrected(colors, where, reading.linear, render)
