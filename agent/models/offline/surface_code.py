@@ -17,6 +17,10 @@ def recolor_code(colors: Mapping[str, Floats]) -> str:
     return edit(*(f"recolor({text(name)}, {literal(color)})" for name, color in colors.items()))
 
 
+def tint_code(factors: Mapping[str, Floats]) -> str:
+    return edit(*(f"tint({text(name)}, {literal(factor)})" for name, factor in factors.items()))
+
+
 def shades_code(reading: Reading, made: Iterable[Shades], step: Mapping[str, float]) -> str:
     """Rows of digits at the fineness of each part's faces."""
     lines = [f"lens = {lens(reading)}"]

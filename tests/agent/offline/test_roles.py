@@ -161,4 +161,23 @@ def test_a_later_round_is_its_own_task():
     told = again.messages[0].model_copy(update={"content": again.messages[0].content[1:]})
     place = ended.place.model_copy(update={"round": 2, "ordinal": 0})
     request = ended.model_copy(update={"messages": (*ended.messages, told), "place": place})
-    assert OfflineModel().reply(request).content[0].name == "finish"
+    assert OfflineModel().reply(request).content[0].name == "measure"
+
+
+def test_a_second_round_of_colours_tints_what_is_off():
+    png = png_of(blocks())
+
+    class Off(Tools):
+        def __call__(self, call):
+            facts, *pictures = super().__call__(call)
+            right, dark = [0.5, 0.5, 0.5], [0.25, 0.5, 0.5]
+            facts["objects"] = {
+                "red_ball": {"mean_color_reference": right, "mean_color_render": dark},
+                "green_box": {"mean_color_reference": right, "mean_color_render": right},
+            }
+            return facts, *pictures
+
+    calls, _ = play(OfflineModel(), begin("material", "generator", png, number=2), Off(png))
+    assert [call.name for call in calls] == ["measure", "run_code", "finish"]
+    code = calls[1].input["code"]
+    assert "tint('red_ball', (2, 1, 1))" in code and "green_box" not in code

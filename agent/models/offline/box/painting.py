@@ -16,6 +16,14 @@ def recolor(name, color, roughness=None):
         shader.inputs["Roughness"].default_value = roughness
 
 
+def tint(name, factor):
+    """Multiply the colours of all materials of an object (red, green and blue, linear)."""
+    for surface in bpy.data.objects[name].data.materials:
+        nodes = surface.node_tree.nodes
+        now = nodes["Tint"].inputs[1] if "Tint" in nodes else nodes["Principled BSDF"].inputs["Base Color"]
+        recolor(surface.name, [now.default_value[c] * factor[c] for c in range(3)])
+
+
 def shades(name, colors, lens, corner, step, rows):
     """Several colours for one object: each face takes the one whose digit stands in `rows` where the camera sees it.
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.models.offline.colors import Floats
+from agent.models.offline.colors import Floats, to_linear
 from agent.models.offline.dialogue import Call, Result, Script, Task
 from agent.models.offline.reading import Reading
 from agent.models.offline.reliefs import grid_steps
 from agent.models.offline.rendering import seen
 from agent.models.offline.roles.common import Step, finish, keep_if_better, reading_of, run_code, score, start_score
 from agent.models.offline.stage_set import Sheet, sheets
-from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code
+from agent.models.offline.surface_code import gradient_code, recolor_code, shades_code, tint_code
 from agent.models.offline.tints import (
     DARKEST,
     Colors,
@@ -30,11 +30,13 @@ from agent.models.offline.tints import (
 
 MOST_SHADES = 4
 CORRECTIONS = 2
+OFF = 0.04
+"""Of sRGB, by which a part's mean colour may differ."""
 
 
 def refine(task: Task) -> Script:
     if task.round > 1:
-        yield from finish("The colours stay: they were measured in the first round.")
+        yield from _retint(task)
         return
     reading = reading_of(task)
     behind = sheets(reading)
@@ -45,6 +47,23 @@ def refine(task: Task) -> Script:
     if stands < start:
         yield Call("revert", {"to": "start"})
     yield from finish(f"Colours from the picture divided by the light; score {start:.2f} → {max(stands, start):.2f}.")
+
+
+def _retint(task: Task) -> Script:
+    """A later round: what is measured to be off is multiplied by what it lacks."""
+    measured = yield Call("measure", {})
+    start, objects = score(measured.measures), measured.facts.get("objects") or {}
+    factors = {}
+    for name, of in objects.items():
+        wanted, shown = of.get("mean_color_reference"), of.get("mean_color_render")
+        if wanted and shown and max(abs(a - b) for a, b in zip(wanted, shown, strict=True)) > OFF:
+            ratio = (to_linear(np.array(wanted)) + 0.002) / (to_linear(np.array(shown)) + 0.002)
+            factors[name] = np.clip(ratio, 0.5, 2.0)
+    stands = start
+    if factors:
+        result = yield from run_code("colours that were off", tint_code(factors))
+        stands = yield from keep_if_better(start, result)
+    yield from finish(f"{len(factors)} parts were off in colour and tinted; score {start:.2f} → {stands:.2f}.")
 
 
 def _colors(reading: Reading, behind: list[Sheet]) -> Step[tuple[Colors, float]]:
