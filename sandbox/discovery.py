@@ -144,7 +144,7 @@ def _in_usual_places() -> Iterator[_Candidate]:
 def _wheels() -> Iterator[_Candidate]:
     others = sorted(CHECKOUT_STATE.glob("bpy-*/bin/python"), reverse=True)
     for python in (WHEEL_ENVIRONMENT / "bin" / "python", *others):
-        if python.exists() and not (python.parent.parent / UNFINISHED).exists():
+        if os.path.exists(python) and not (python.parent.parent / UNFINISHED).exists():
             yield python, "wheel", "wheel"
 
 

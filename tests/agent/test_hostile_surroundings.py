@@ -19,6 +19,9 @@ from agent.runs.folder import RunFolder
 from agent.tools.base import parse_input
 from agent.tools.fit import is_plain_path
 from agent.tools.scene import LookInput
+from agent.tools.workbench import Workbench
+from protocol.errors import CallTimedOut, OutOfMemory, ProcessCrashed
+from protocol.models import InspectRequest
 
 BEGUN = {"event": "run", "version": 1, "config": {}, "source": "a.png", "blender": "4.5.0"}
 STUCK = """
@@ -153,3 +156,37 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand():
 @pytest.mark.parametrize("path", ["a" + "[" * 5000, "a[" + "-" * 5000 + "1]", "a\ud800"])
 def test_absurd_paths_are_no_plain_ones(path):
     assert not is_plain_path(path)
+
+
+class Dying:
+    """A session whose Blender dies over the first calls."""
+
+    def __init__(self, *faults):
+        self.faults = list(faults)
+
+    def call(self, request, timeout_s=None):
+        if self.faults:
+            raise self.faults.pop(0)
+        return "answer"
+
+
+def bench_with(session):
+    bench = Workbench(run=None, graph=None)
+    bench.session = lambda: session
+    return bench
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ProcessCrashed("render", "ended by SIGKILL"), CallTimedOut("render", "no reply (the process did not respond)")],
+)
+def test_a_blender_that_somebody_kills_or_stops_is_asked_once_more(fault):
+    assert bench_with(Dying(fault)).ask(InspectRequest(subject="scene")) == "answer"
+    with pytest.raises(type(fault)):
+        bench_with(Dying(fault, fault)).ask(InspectRequest(subject="scene"))
+
+
+@pytest.mark.parametrize("fault", [OutOfMemory("render", "4 GiB"), CallTimedOut("render", "no reply (alive and busy)")])
+def test_what_is_too_much_for_a_blender_is_not_asked_again(fault):
+    with pytest.raises(type(fault)):
+        bench_with(Dying(fault)).ask(InspectRequest(subject="scene"))
