@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,7 +192,9 @@ def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(bl
 def test_two_processes_do_not_work_in_one_run(finished, tmp_path):
     import fcntl
 
-    folder, _ = finished
+    folder = tmp_path / "unfinished"
+    shutil.copytree(finished[0], folder)
+    (folder / "result.json").unlink()
     with (folder / "lease.json").open("a+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         ended = start("resume", folder, "--blender", "wheel", asked=tmp_path / "a")
