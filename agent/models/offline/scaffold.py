@@ -116,7 +116,7 @@ def _light_lines(reading: Reading, light: Light) -> list[str]:
     plain = reading.background.plain
     seen = None if plain is None or reading.cutout else reading.linear[~reading.background.objects].mean(axis=0)
     return [
-        f"sun_light({literal(light.energy)}, {literal(light.turn)}, 0.15)",
+        f"sun_light({literal(light.energy)}, {literal(light.turn)}, 0.3)",
         f"sky({literal(light.sky)}, {'None' if seen is None else literal(seen)})",
     ]
 
