@@ -87,6 +87,22 @@ def test_every_object_of_the_graph_is_in_the_scene(finished):
     assert {node["name"] for node in graph["nodes"]} <= set(json.loads(manifest.read_text())["fingerprint"]["objects"])
 
 
+def test_the_scene_opens_in_a_plain_blender_whole_and_without_scripts(finished, blender):
+    folder, _ = finished
+    look = (
+        "import bpy, json, sys; bpy.ops.wm.open_mainfile(filepath=sys.argv[-1]); "
+        "print('SEEN' + json.dumps({'objects': [one.name for one in bpy.data.objects], "
+        "'scripts': len(bpy.data.texts), 'outside': [one.filepath for one in bpy.data.images if not one.packed_file], "
+        "'libraries': len(bpy.data.libraries), 'size': bpy.context.scene.render.resolution_x}))"
+    )
+    command = [str(blender.executable), "-I", "-c", look, str(folder / "scene.blend")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, check=True)
+    seen = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("SEEN"))[4:])
+    graph = json.loads((folder / "scene_graph.json").read_text())
+    assert {node["name"] for node in graph["nodes"]} <= set(seen["objects"])
+    assert (seen["scripts"], seen["outside"], seen["libraries"], seen["size"]) == (0, [], 0, 256)
+
+
 def test_a_finished_run_is_said_again_at_once_and_asks_nothing(finished, picture):
     folder, _ = finished
     asked = folder.parent / "again"
