@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from agent.models.base import ModelReply, ModelRequest, Text, request_digest
+from agent.models.base import ModelReply, ModelRequest, Text, Usage, request_digest
 from agent.models.offline.dialogue import Call, Result, Script, Talk, as_call, listen
 from agent.models.offline.roles import script_for
 
@@ -45,9 +45,10 @@ class OfflineModel:
         if call is None or (tools and call.name not in tools):
             call = _ending(tools, talk)
         if call is None:
-            return ModelReply(content=(Text(text="There is nothing more that I can do."),), stop="end", model=NAME)
+            content = (Text(text="There is nothing more that I can do."),)
+            return ModelReply(content=content, stop="end", usage=Usage(usd=0.0), model=NAME)
         content = (as_call(call, request.place.ordinal),)
-        return ModelReply(content=content, stop="tool_call", model=NAME)
+        return ModelReply(content=content, stop="tool_call", usage=Usage(usd=0.0), model=NAME)
 
     def _next_call(self, request: ModelRequest, talk: Talk) -> Call | None:
         live = self._take(request, talk)
