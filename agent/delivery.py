@@ -101,7 +101,7 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     run.console.step(f"{stage.name} · stage render and proof", PERCENT.get(stage.name))
 
     def look() -> StageResult:
-        png = final_render(bench)
+        png = full_render(bench, run.config.look_samples)
         proof = _prove(bench).proof if run.config.prove_stages else None
         return StageResult(
             stage=stage.name,
@@ -129,7 +129,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     """Write everything that the run hands over; result.json last, for it marks a finished run."""
     run = bench.run
     run.console.step("delivering · final render and rebuild proof", 95)
-    png, proved = final_render(bench), _prove(bench)
+    png, proved = full_render(bench, run.config.final_samples), _prove(bench)
     metrics = metrics_of(run.reference, png, [(one.stage, one.png) for one in stages])
     folder = run.folder
     write_atomically(folder.render, png)
@@ -165,15 +165,15 @@ class Render(Value):
     png: bytes
 
 
-def final_render(bench: Workbench) -> bytes:
-    """The head as it is delivered; once for each scene, however many stages leave it as it is.
+def full_render(bench: Workbench, most_samples: int) -> bytes:
+    """The head at its full size; once for each scene, however many stages leave it as it is.
 
     A scene that is too much for this machine at full quality was still seen small, so coarser settings are tried.
     """
 
     def render() -> Render:
         config, failure = bench.run.config, ""
-        for samples in (config.final_samples, config.look_samples, 1):
+        for samples in sorted({most_samples, min(most_samples, config.look_samples), 1}, reverse=True):
             try:
                 return Render(png=bench.render(long_side_px=config.target_px, samples=samples))
             except (RequestFailed, ProcessFault) as error:
@@ -181,7 +181,7 @@ def final_render(bench: Workbench) -> bytes:
                 bench.run.console.say(f"render with {samples} samples: {failure}")
         raise RunError(f"the accepted scene cannot be rendered at {config.target_px} px: {failure}.")
 
-    return bench.run.journal.step(f"render/{bench.head.id}", Render, render).png
+    return bench.run.journal.step(f"render/{most_samples}/{bench.head.id}", Render, render).png
 
 
 def _prove(bench: Workbench) -> Proved:

@@ -45,8 +45,8 @@ class OfflineModel:
         if call is None or (tools and call.name not in tools):
             call = _ending(tools, talk)
         if call is None:
-            content = (Text(text="There is nothing more that I can do."),)
-            return ModelReply(content=content, stop="end", usage=Usage(usd=0.0), model=NAME)
+            nothing = Text(text="There is nothing more that I can do.")
+            return ModelReply(content=(nothing,), stop="end", usage=Usage(usd=0.0), model=NAME)
         content = (as_call(call, request.place.ordinal),)
         return ModelReply(content=content, stop="tool_call", usage=Usage(usd=0.0), model=NAME)
 
