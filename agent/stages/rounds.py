@@ -23,6 +23,9 @@ from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 
+RUIN_DB = 1.0
+"""What an approved attempt may lose before the choice is put to a vote, with figures shown."""
+
 Gate = Callable[[Workbench], list[str]]
 Shown = tuple[bytes, Measures, dict[str, object]]
 """A candidate's picture, its measures, and what else is told about it."""
@@ -61,7 +64,7 @@ def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate:
             checklist = checklist.held_back_by(_unseen(attempts[-1]))
             if checklist.approved or bench.stalled():
                 break
-        if not checklist.approved:
+        if not checklist.approved or _is_ruin(attempts):
             bench.move_to(_best(bench, attempts, rollout).snapshot_id)
     except BudgetReached as reached:
         stopped = str(reached)
@@ -145,6 +148,16 @@ def _best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attemp
     shown: list[Shown] = [(one.png, one.measures, {}) for one in order if one.measures is not None]
     chosen = choose(run, stage, bench.round, shown, "chooser", rollout)
     return order[chosen] if chosen is not None else max(distinct, key=_score)
+
+
+def _is_ruin(attempts: Sequence[Attempt]) -> bool:
+    """Whether the last attempt, though approved, measures clearly below an earlier scene of the stage."""
+    last = attempts[-1].measures
+    return last is None or any(
+        one.measures.psnr_db > last.psnr_db + RUIN_DB and one.measures.ssim > last.ssim
+        for one in attempts
+        if one.measures is not None
+    )
 
 
 def _score(one: Attempt) -> float:

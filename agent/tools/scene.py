@@ -27,7 +27,11 @@ class RunCodeInput(ToolInput):
 
 
 def run_code(bench: Workbench, given: RunCodeInput) -> Outcome:
+    before = bench.head.id
     outcome = bench.edit(given.code, given.purpose)
+    if outcome.snapshot is not None and outcome.snapshot.id == before:
+        facts = {"result": "no_change", "message": outcome.message, "printed": outcome.stdout[-TEXT_LIMIT:]}
+        return answered(facts, head=before)
     return committed(bench, outcome) if outcome.kind == "committed" else rejected(bench, outcome)
 
 
