@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from needs import lacking
 
 from agent.rebuild.program import program_text, source_literal
 from sandbox.snapshots import Edit
@@ -108,7 +109,7 @@ def test_the_same_edits_give_the_same_text() -> None:
 def run(kind: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """In a folder without our code, with an environment that does not lead to it."""
     if MISSING[kind]:
-        pytest.skip(f"no Blender {kind} here")
+        lacking(f"no Blender {kind} here")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)}
     command = [*COMMANDS[kind], *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)

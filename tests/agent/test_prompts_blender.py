@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from needs import lacking
 
 from agent.prompting import render
 
@@ -74,7 +75,7 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prompts")
     binary = shutil.which("blender")
     if request.param == "binary" and not binary:
-        pytest.skip("no blender binary on PATH")
+        lacking("no blender binary on PATH")
     executable = binary if request.param == "binary" else request.getfixturevalue("blender").executable
     flags = ["-b", "--factory-startup", "--python-exit-code", "1", "--python"] if request.param == "binary" else ["-I"]
 

@@ -87,6 +87,16 @@ def test_every_object_of_the_graph_is_in_the_scene(finished):
     assert {node["name"] for node in graph["nodes"]} <= set(json.loads(manifest.read_text())["fingerprint"]["objects"])
 
 
+def test_an_edit_that_changes_nothing_is_told_so_and_is_no_commit(finished):
+    folder, _ = finished
+    used = [one["value"] for one in entries(folder) if one.get("tool") == "run_code"]
+    told = [json.loads(outcome["content"][0]["text"]) for outcome in used]
+    assert [one["result"] for one in told] == ["committed", "committed", "no_change"]
+    assert told[2]["printed"] == "2\n"
+    assert [outcome["committed"] for outcome in used] == [True, True, False]
+    assert used[2]["head"] == used[1]["head"]
+
+
 def test_the_scene_opens_in_a_plain_blender_whole_and_without_scripts(finished, blender):
     folder, _ = finished
     look = (

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from needs import lacking
 
 from sandbox.discovery import Blender, find_blender, find_blenders
 from tests.blender_server.servers import Server
@@ -19,7 +20,7 @@ def kind(request):
     if request.param == "wheel":
         return request.getfixturevalue("blender")
     binaries = (found for found in find_blenders() if isinstance(found, Blender) and found.kind == "binary")
-    return next(binaries, None) or pytest.skip("no Blender binary here")
+    return next(binaries, None) or lacking("no Blender binary here")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """Servers in real Blenders, spoken to over real sockets, with nothing of the sandbox around them."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,7 +22,7 @@ class Process:
 
     def __init__(self, command, folder):
         self._log = open(folder / "log", "w+")  # noqa: SIM115
-        self.popen = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=folder)
+        self.popen = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=folder, start_new_session=True)
         self._fd = os.pidfd_open(self.popen.pid)
 
     def fileno(self):
@@ -34,7 +36,8 @@ class Process:
         return self._log.read()[-4000:]
 
     def close(self):
-        self.popen.kill()
+        with contextlib.suppress(ProcessLookupError):  # waited for already, and nothing was forked of it
+            os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(10)
         os.close(self._fd)
         self._log.close()

@@ -33,7 +33,7 @@ class Raw:
         self.socket.bind(f"ipc://{folder}/r")
         self.echo.bind(f"ipc://{folder}/e")
         own = ["--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
-        self.process = subprocess.Popen([*command(blender), "--", *own], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command(blender), "--", *own], stdout=subprocess.DEVNULL, start_new_session=True)
         self.peer, self.hello = self.receive()
 
     def receive(self, timeout_s=30):
@@ -50,7 +50,7 @@ class Raw:
         return self.receive()[1]
 
     def close(self):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # with what code forked of it; not yet waited for, so it is ours
         self.process.wait(10)
         self._context.destroy(linger=0)
 

@@ -3,7 +3,7 @@
 import time
 
 import psutil
-import pytest
+from needs import lacking
 
 from sandbox.discovery import Blender, find_blenders
 from sandbox.pool import Pool
@@ -53,8 +53,8 @@ def eventually(condition, patience_s=20.0):
 
 
 def real_pool(kind, limits, folder):
-    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has; skips the test without one."""
+    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has."""
     found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
     if not found:
-        pytest.skip(f"no Blender of kind {kind} here")
+        lacking(f"no Blender of kind {kind} here")
     return Pool(found[0], limits, SnapshotStore(folder / "snapshots"), folder / "logs")

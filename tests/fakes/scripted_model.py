@@ -64,6 +64,7 @@ BUILD: Script = {
             },
         )
     ],
+    ("composition", "generator"): [("run_code", {"purpose": "nothing", "code": "print(1 + 1)"})],
     ("lighting", "generator"): [
         (
             "fit",

@@ -12,6 +12,7 @@ import pytest
 import zmq
 from box_helpers import eventually, processes_of
 from fake_blender import fake
+from needs import lacking
 
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, SetupFailed
 from protocol.models import ExecuteRequest, InspectRequest
@@ -218,7 +219,7 @@ def test_a_killed_orchestrator_leaves_no_blender(tmp_path):
 @pytest.mark.parametrize("wanted", ["wheel", "/usr/bin/blender"])
 def test_a_killed_orchestrator_leaves_no_real_blender(tmp_path, wanted):
     if wanted != "wheel" and not Path(wanted).exists():
-        pytest.skip(f"no {wanted} here")
+        lacking(f"no {wanted} here")
     assert_dies_with_its_orchestrator(tmp_path, f"find_blender({wanted!r})")
 
 

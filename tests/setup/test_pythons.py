@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import lacking
 
 from sandbox import libraries, pythons
 from sandbox.folders import ROOT
@@ -89,7 +90,7 @@ def test_the_set_up_changes_nothing_when_all_is_there():
     """As every target does: started by the plain Python of this environment, it must be quick and say nothing."""
     stamp = ROOT / ".venv" / ".seig.json"
     if not stamp.is_file():
-        pytest.skip("these tests were not started through make")
+        lacking("these tests were not started through make")
     before = stamp.stat().st_mtime_ns
     command = [sys.executable, "-I", "sandbox/setting_up.py", "agent"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
