@@ -77,6 +77,10 @@ class ProtocolViolated(ProcessFault):
     kind = "protocol_error"
 
 
+FAULTS = {fault.kind: fault for fault in (CallTimedOut, OutOfMemory, ProcessCrashed, ProcessExited, ProtocolViolated)}
+"""The statuses with which a nanny answers that its Blender is gone, by what each means."""
+
+
 class SetupFailed(BlenderError):
     """No usable Blender process could be started. `remedy` says what the user can do."""
 

@@ -20,16 +20,17 @@ import psutil
 import zmq
 
 from protocol.errors import BlenderError, SetupFailed
+from protocol.link import Context
 from protocol.models import FingerprintReply
 from sandbox.blend_file import parse_version
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits
-from sandbox.process import BlenderProcess
+from sandbox.nanny_process import NannyProcess
 from sandbox.scratch import Scratch
 from sandbox.snapshots import Snapshot, SnapshotStore
 from sandbox.transaction import SceneSession
-from sandbox.worker import Context, Worker
+from sandbox.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Pool:
         self._logs, self._keeps_standby = logs, standby
         self._numbers = itertools.count(1)
         self._workers: set[Worker] = set()
-        self._processes: set[BlenderProcess] = set()
+        self._nannies: set[NannyProcess] = set()
         self._standby: Future[Worker] | None = None
         self._root: Snapshot | None = None
         self._judging = threading.RLock()
@@ -73,8 +74,8 @@ class Pool:
     ) -> None:
         self._closing = True
         self._spawner.submit(int).result()  # what is being started right now is among the processes after this
-        for process in list(self._processes):
-            process.kill_root()
+        for nanny in list(self._nannies):
+            nanny.tell_to_end()
         self._booting.shutdown()
         for worker in list(self._workers):
             self._burying.submit(self._close, worker)
@@ -169,7 +170,7 @@ class Pool:
 
     def retire(self, worker: Worker) -> None:
         """End a worker; burying it takes place in the background."""
-        worker.process.kill_root()
+        worker.nanny.tell_to_end()
         try:
             self._burying.submit(self._close, worker)
         except RuntimeError:  # the pool ended before the session did
@@ -195,35 +196,36 @@ class Pool:
     def _boot_once(self) -> Worker:
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
         try:
-            folder = self._scratch.worker_folder()
-            worker = Worker(self.blender, self.limits, folder, log_file, self._context, self._spawn)
+            worker = Worker(self.blender, self.limits, self._scratch.folders(), log_file, self._context, self._spawn)
         except (OSError, zmq.ZMQError) as error:
             raise SetupFailed(f"no Blender can be started: {error}", ROOM) from error
         self._workers.add(worker)
         return worker
 
-    def _spawn(self, start: Callable[[], BlenderProcess]) -> BlenderProcess:
-        """In the one thread that lives as long as the pool: a process dies with the thread that started it."""
+    def _spawn(self, start: Callable[[], NannyProcess]) -> NannyProcess:
+        """In the one thread that lives as long as the pool: a nanny dies with the thread that started it."""
 
-        def spawn() -> BlenderProcess:
+        def spawn() -> NannyProcess:
             if self._closing:
                 raise SetupFailed("the pool is being closed")
-            process = start()
-            self._processes.add(process)
-            return process
+            nanny = start()
+            self._nannies.add(nanny)
+            return nanny
 
         return self._spawner.submit(spawn).result()
 
     def _close(self, worker: Worker) -> None:
         self._workers.discard(worker)
         worker.close()
-        self._processes.discard(worker.process)
+        self._nannies.discard(worker.nanny)
 
     def _make_root(self) -> Snapshot:
         with self.judge() as judge:
             judge.open(None)
-            with self.store.draft(judge.save(), self.limits.file_bytes, self.blender.version) as draft:
-                judge.open_draft(draft.path)
+            with self.store.draft(self.blender.version) as draft:
+                judge.save(draft.path)
+                draft.check()
+                judge.open(draft.path)
                 return draft.adopt(None, None, judge.fingerprint())
 
 

@@ -5,9 +5,11 @@ Does not know what is said over the wire (`protocol`), nor who replaces it (`poo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import resource
 import select
 import subprocess
 import sys
@@ -18,13 +20,13 @@ from pathlib import Path
 
 import psutil
 
-from protocol.errors import ProcessFault
+from protocol.errors import ProcessFault, ProtocolViolated
 from sandbox import evidence
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.output import Output
 from sandbox.scratch import used_bytes
-from sandbox.tree import MARK, Tree
+from sandbox.tree import MARK, Tree, resident_bytes
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class BlenderProcess:
         finally:
             os.close(self.output.inlet)
         self.pid = self._popen.pid
-        self.tree = Tree(self.pid, epoch)
+        self.tree = Tree(self.pid, epoch, adopting=True)
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{self.pid}", daemon=True)
         self._watcher.start()
         log.info("blender pid=%d started in %s", self.pid, folder)
@@ -89,6 +91,23 @@ class BlenderProcess:
     @property
     def ended(self) -> bool:
         return self._condemned or not self._watcher.is_alive()
+
+    def has_company(self) -> bool:
+        """Whether something that it started still runs."""
+        self.tree.refresh()
+        return len(self.tree) > 1
+
+    def limit(self, limits: Limits) -> None:
+        """Other limits for what it does from here on; those that the kernel keeps can only get lower."""
+        self.limits = limits
+        if not hasattr(resource, "prlimit"):
+            return
+        for name, value in _rlimits(limits).items():
+            number = getattr(resource, name)
+            with contextlib.suppress(OSError, ValueError):
+                hard = resource.prlimit(self.pid, number)[1]
+                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.prlimit(self.pid, number, (value, value))
 
     def processor_s(self) -> float:
         """Processor time that it has used."""
@@ -149,6 +168,8 @@ class BlenderProcess:
         self._peak_bytes = max(self._peak_bytes, used)
         if used > self.limits.memory_bytes:
             return evidence.too_much_memory(used, self.limits)
+        if resident_bytes(os.getpid()) > self.limits.nanny_bytes:
+            return ProtocolViolated("", "ended because it sent more than may be sent")
         if self.output.total - self._printed_before > self.limits.output_bytes:
             return evidence.too_much("printed more than {} bytes", self.limits.output_bytes)
         return None
@@ -166,7 +187,7 @@ def _spawn(blender: Blender, limits: Limits, folder: Path, epoch: str, output: i
     return subprocess.Popen(
         command(blender, limits, folder, epoch),
         cwd=folder,
-        env=environment(folder, epoch),
+        env=environment(folder, **{MARK: epoch}),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -187,11 +208,10 @@ def command(blender: Blender, limits: Limits, folder: Path, epoch: str) -> list[
     return [*launcher, *start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
 
 
-def environment(folder: Path, epoch: str) -> dict[str, str]:
+def environment(folder: Path, **more: str) -> dict[str, str]:
     """A clean environment: a short list of ours, its own folder for everything else."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    own = {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", MARK: epoch}
-    return passed | own
+    return passed | {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"} | more
 
 
 def _rlimits(limits: Limits) -> dict[str, int]:

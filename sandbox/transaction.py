@@ -97,7 +97,7 @@ class SceneSession:
         began = time.monotonic()
         if not _is_text(edit):
             return EditOutcome(kind="script_error", message=f"The code holds characters that are no text. {AS_BEFORE}")
-        if reason := self._active.unfit():
+        if reason := self._unfit():
             self._replace(reason)
         outcome = self._outcome(edit, scope, required, timeout_s)
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
@@ -141,23 +141,22 @@ class SceneSession:
 
     def _commit(self, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         """Let the standby decide while the active one already opens what will most likely be the new head."""
-        limits, version = self._pool.limits, self._pool.blender.version
-        saved = self._active.save()
-        reopening = self._active.begin_reopen(saved)
-        try:
-            with self._pool.store.draft(saved.descriptor, limits.file_bytes, version) as draft:
+        with self._pool.store.draft(self._pool.blender.version) as draft:
+            reopening = self._active.begin_reopen(self._active.save(draft.path))
+            try:
+                draft.check()
                 changes = self._judge(draft, edit, scope, required)
-        except _Rejected:
+            except _Rejected:
+                self._await_reopened(reopening)
+                raise
             self._await_reopened(reopening)
-            raise
-        self._await_reopened(reopening)
         return changes
 
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         store, parent = self._pool.store, self.head
         before = self._pool.fingerprint(parent.id)
         with self._pool.judge() as judge:
-            judge.open_draft(draft.path)
+            judge.open(draft.path)
             after = judge.fingerprint()
             changes = compare(before, after, scope)
             if wrong := outside(changes, scope):
@@ -218,16 +217,25 @@ class SceneSession:
 
     def _restore_head(self) -> None:
         """Make the active Blender hold the head, in a new process where the old one cannot."""
-        if self._active.holds_too_much():
-            return self._replace("it holds too much memory")
         try:
+            if self._active.look().memory_bytes > self._active.limits.memory_bytes // 2:
+                return self._replace("it kept so much memory of an edit that the next would pay for it")
             self._active.restore(self._pool.store.verify(self.head.id))
         except (ProcessFault, RequestFailed) as error:
             self._replace(f"it could not open the accepted scene: {error}")
 
+    def _unfit(self) -> str:
+        """Why the active Blender should not run another edit; empty where it may."""
+        if self._active.ended:
+            return "it had ended unasked"
+        try:
+            return self._active.look().unfit
+        except ProcessFault as fault:
+            return f"it was lost: {fault.message}"
+
     def _await_reopened(self, reopening: Pending) -> None:
         try:
-            self._active.finish_reopen(reopening)
+            self._active.finish(reopening)
         except (ProcessFault, RequestFailed) as error:  # whatever was decided stands
             self._replace(f"it could not open what it had saved: {error}")
 

@@ -33,7 +33,8 @@ class Raw:
         self.socket.bind(f"ipc://{folder}/r")
         self.echo.bind(f"ipc://{folder}/e")
         own = ["--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
-        self.process = subprocess.Popen([*command(blender), "--", *own], stdout=subprocess.DEVNULL, start_new_session=True)
+        started = [*command(blender), "--", *own]
+        self.process = subprocess.Popen(started, stdout=subprocess.DEVNULL, start_new_session=True)
         self.peer, self.hello = self.receive()
 
     def receive(self, timeout_s=30):

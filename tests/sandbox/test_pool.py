@@ -1,6 +1,8 @@
 """The pool on the fake Blender: what it keeps ready, what it ends, what it says when it cannot."""
 
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -60,7 +62,7 @@ def test_a_pool_closed_under_a_running_session_fails_it_and_ends(make):
     thread = threading.Thread(target=work)
     with make() as pool:
         thread.start()
-        eventually(lambda: len(processes_of(pool.folder)) == 2)
+        eventually(lambda: len(processes_of(pool.folder)) == 4)
     thread.join(10)
     assert not thread.is_alive() and isinstance(failures[0], SetupFailed)
     assert_nothing_left(pool.folder)
@@ -78,7 +80,7 @@ def test_a_standby_that_died_while_it_waited_is_replaced(make):
     with make() as pool, pool.session() as scene:
         edit = Editor(scene)
         edit(adding("Cup"))
-        pool._standby.result().process._popen.kill()
+        os.kill(pool._standby.result().hello.pid, signal.SIGKILL)
         eventually(lambda: pool._standby.result().ended)
         assert edit(adding("Plate")).kind == "committed"
 
@@ -108,7 +110,7 @@ def test_many_edits_and_faults_leave_descriptors_threads_and_files_flat(make):
             edit(adding("Cup"))
             edit("1 / 0")
             edit("import os; os._exit(1)")
-            eventually(lambda: pool._standby.done() and len(processes_of(pool.folder)) == 2)
+            eventually(lambda: pool._standby.done() and len(processes_of(pool.folder)) == 4)
 
         one_round()
         one_round()
@@ -116,7 +118,7 @@ def test_many_edits_and_faults_leave_descriptors_threads_and_files_flat(make):
         for _ in range(8):
             one_round()
         eventually(lambda: (us.num_fds(), us.num_threads()) <= before)
-        assert len([path for path in pool.folder.iterdir() if path.is_dir()]) == 2
+        assert len([path for path in pool.folder.iterdir() if path.is_dir()]) == 4
 
 
 def test_what_a_killed_pool_left_is_removed_by_the_next_and_the_living_is_left_alone(tmp_path):

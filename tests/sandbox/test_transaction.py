@@ -163,7 +163,7 @@ def test_a_fault_costs_only_its_own_edit(pool, scene, edit, name):
     assert outcome.message and outcome.snapshot is None
     assert scene.head == head and objects(scene) == ["Cup"]
     assert edit(adding("Spoon")).kind == "committed"
-    eventually(lambda: len(processes_of(pool.folder)) == 2)  # the active and the standby
+    eventually(lambda: len(processes_of(pool.folder)) == 4)  # the active and the standby
 
 
 def test_a_file_too_large_fails_inside_the_code(edit):
@@ -209,26 +209,26 @@ LEFTOVERS = {
 @pytest.mark.parametrize("name", LEFTOVERS)
 def test_what_an_edit_left_running_does_not_meet_the_next(scene, edit, name):
     edit(adding("Cup") + LEFTOVERS[name])
-    before = scene._active.process.pid
-    eventually(lambda: scene._active.unfit())
+    before = scene._active.hello.pid
+    eventually(lambda: scene._active.look().unfit)
     assert edit(adding("Plate")).kind == "committed"
-    assert scene._active.process.pid != before and objects(scene) == ["Cup", "Plate"]
+    assert scene._active.hello.pid != before and objects(scene) == ["Cup", "Plate"]
 
 
 def test_memory_that_a_failed_edit_keeps_is_not_the_next_ones_burden(scene, edit):
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     assert edit("import builtins; builtins.kept = bytearray(b'x') * (600 << 20)\n1 / 0").kind == "script_error"
-    assert scene._active.process.pid != before
+    assert scene._active.hello.pid != before
     assert edit("kept").kind == "script_error"
 
 
 def test_an_ordinary_active_one_is_kept(scene, edit):
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     for number in range(5):
         assert edit(adding(f"Cup{number}")).kind == "committed"
         assert edit("1 / 0").kind == "script_error"
     time.sleep(1)
-    assert edit("1").kind == "committed" and scene._active.process.pid == before
+    assert edit("1").kind == "committed" and scene._active.hello.pid == before
 
 
 def test_the_next_call_after_a_crash_comes_within_half_a_second(pool, scene, edit):
@@ -299,9 +299,9 @@ def test_any_snapshot_can_be_gone_on_from(scene, edit, store):
 
 def test_fresh_goes_on_in_another_process(scene, edit):
     edit(adding("Cup"))
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     scene.fresh()
-    assert scene._active.process.pid != before and objects(scene) == ["Cup"]
+    assert scene._active.hello.pid != before and objects(scene) == ["Cup"]
     assert edit(adding("Plate")).kind == "committed"
 
 
@@ -337,7 +337,7 @@ def test_without_a_standby_all_is_the_same_but_slower(fake_blender, limits, stor
         assert edit("import os; os.abort()").kind == "crashed"
         assert edit(CAMERA, {"world"}).kind == "violation"
         assert objects(scene) == ["Cup"]
-        eventually(lambda: len(processes_of(pool.folder)) == 1)
+        eventually(lambda: len(processes_of(pool.folder)) == 2)
 
 
 def test_sessions_side_by_side_do_not_disturb_each_other(pool):
