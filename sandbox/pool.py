@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from sandbox.blend_file import parse_version
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits
+from sandbox.nanny.requests import Settings
 from sandbox.nanny_process import NannyProcess
 from sandbox.scratch import Scratch
 from sandbox.snapshots import Snapshot, SnapshotStore
@@ -55,14 +56,13 @@ class Pool:
         self._standby: Future[Worker] | None = None
         self._root: Snapshot | None = None
         self._judging = threading.RLock()
-        self._closing = False
+        self._spawning, self._closing = threading.Lock(), False
 
     def __enter__(self) -> Pool:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._scratch = Scratch()
         self.folder = self._scratch.folder
         self._context: Context = zmq.Context()
-        self._spawner = ThreadPoolExecutor(1, "blender-spawner")
         self._booting = ThreadPoolExecutor(4, "blender-boot")
         self._burying = ThreadPoolExecutor(2, "blender-burial")
         if self._keeps_standby:
@@ -72,15 +72,14 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        self._spawner.submit(int).result()  # what is being started right now is among the processes after this
+        with self._spawning:  # what is being started right now is among the nannies after this
+            self._closing = True
         for nanny in list(self._nannies):
             nanny.tell_to_end()
         self._booting.shutdown()
         for worker in list(self._workers):
             self._burying.submit(self._close, worker)
         self._burying.shutdown()
-        self._spawner.shutdown()
         self._context.destroy(linger=0)
         self._scratch.close()
 
@@ -202,17 +201,14 @@ class Pool:
         self._workers.add(worker)
         return worker
 
-    def _spawn(self, start: Callable[[], NannyProcess]) -> NannyProcess:
-        """In the one thread that lives as long as the pool: a nanny dies with the thread that started it."""
-
-        def spawn() -> NannyProcess:
+    def _spawn(self, settings: Settings) -> NannyProcess:
+        """Start a nanny that the pool's end will not miss."""
+        with self._spawning:
             if self._closing:
                 raise SetupFailed("the pool is being closed")
-            nanny = start()
+            nanny = NannyProcess(settings)
             self._nannies.add(nanny)
             return nanny
-
-        return self._spawner.submit(spawn).result()
 
     def _close(self, worker: Worker) -> None:
         self._workers.discard(worker)

@@ -27,8 +27,6 @@ from sandbox.nanny.requests import (
 from sandbox.nanny_process import NannyProcess
 
 T = TypeVar("T")
-Spawn = Callable[[Callable[[], NannyProcess]], NannyProcess]
-"""Runs the start in a thread that outlives the process."""
 
 
 class Worker:
@@ -43,7 +41,7 @@ class Worker:
         folders: tuple[Path, Path],
         log_file: Path,
         context: Context,
-        spawn: Spawn,
+        spawn: Callable[[Settings], NannyProcess] = NannyProcess,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
         self.limits = limits
@@ -59,7 +57,7 @@ class Worker:
         self._closing, self._closed = threading.Lock(), False
         self._client = Client(context, folders[0], settings.epoch, limits.reply_bytes, nannied=True)
         try:
-            self.nanny = spawn(lambda: NannyProcess(settings))
+            self.nanny = spawn(settings)
         except BaseException:
             self._client.close()
             raise

@@ -56,8 +56,7 @@ class Ward:
             kind = REQUESTS[method]
             return self._watched(lambda: self._link.receive(self._link.send(method, body, timeout_s), kind.reply_bytes))
         finally:
-            self._ending, self._ended = threading.Lock(), False
-        self._idle_since, self._used_until_idle_s = time.monotonic(), self.process.processor_s()
+            self._idle_since, self._used_until_idle_s = time.monotonic(), self.process.processor_s()
 
     def open(self, file: Path | None, timeout_s: float) -> wire.Message:
         """Open a copy of a file, under a name that nobody can have guessed."""

@@ -7,6 +7,7 @@ from needs import lacking
 
 from sandbox.discovery import Blender, find_blenders
 from sandbox.pool import Pool
+from sandbox.provisioning import provide
 from sandbox.snapshots import Edit, SnapshotStore
 from sandbox.transaction import FACTORS
 
@@ -57,4 +58,5 @@ def real_pool(kind, limits, folder):
     found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
     if not found:
         lacking(f"no Blender of kind {kind} here")
+    provide(found[0].python)
     return Pool(found[0], limits, SnapshotStore(folder / "snapshots"), folder / "logs")

@@ -38,7 +38,7 @@ def start(tmp_path, tmp_path_factory, limits, context):
 
     def boot(limits=limits, **options):
         folders = tmp_path_factory.mktemp("n"), tmp_path_factory.mktemp("w")
-        worker = Worker(fake(tmp_path, **options), limits, folders, tmp_path / "log", context, lambda spawn: spawn())
+        worker = Worker(fake(tmp_path, **options), limits, folders, tmp_path / "log", context)
         worker.folder = folders[1]
         workers.append((worker, folders))
         return worker
@@ -138,7 +138,7 @@ def test_a_blender_that_is_not_there_is_named(start, tmp_path, limits, context, 
     gone = fake(tmp_path).model_copy(update={"executable": tmp_path / "nowhere"})
     with pytest.raises(SetupFailed) as caught:
         folders = tmp_path_factory.mktemp("n"), tmp_path_factory.mktemp("w")
-        Worker(gone, limits, folders, tmp_path / "log", context, lambda spawn: spawn())
+        Worker(gone, limits, folders, tmp_path / "log", context)
     assert "nowhere cannot be started: No such file" in caught.value.log_tail
 
 
