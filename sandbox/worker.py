@@ -42,9 +42,10 @@ class Worker:
         log_file: Path,
         context: Context,
         spawn: Callable[[Settings], NannyProcess] = NannyProcess,
+        on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
-        self.limits = limits
+        self.limits, self._on_fault = limits, on_fault
         settings = Settings(
             blender=blender,
             limits=limits,
@@ -118,7 +119,9 @@ class Worker:
     def _ending(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except ProcessFault:
+        except ProcessFault as fault:
+            if not self.nanny.told:  # not one that nobody wanted any more
+                self._on_fault(fault)
             self.nanny.tell_to_end()
             raise
 
