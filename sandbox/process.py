@@ -5,12 +5,10 @@ Does not know what is said over the wire (`protocol`), nor who replaces it (`poo
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +18,8 @@ import psutil
 
 from protocol.errors import ProcessFault
 from sandbox import evidence
+from sandbox.confinement.confining import Confinement, confine
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.output import Output
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
-LAUNCH = Path(__file__).with_name("launch.py")
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """All that a Blender sees of our environment, which may hold keys."""
 
@@ -43,7 +42,17 @@ CHILDREN_EVERY, SLOWLY_EVERY = 5, 20
 class BlenderProcess:
     """Starts in `folder`, which is its working, home and temporary folder. Spawn from a thread that outlives it."""
 
-    def __init__(self, blender: Blender, limits: Limits, folder: Path, log_file: Path, epoch: str) -> None:
+    def __init__(
+        self,
+        blender: Blender,
+        limits: Limits,
+        folder: Path,
+        log_file: Path,
+        epoch: str,
+        level: Level = Level.PROCESS,
+        *,
+        gpu: bool = False,
+    ) -> None:
         self.folder, self.limits = folder, limits
         self._verdict: ProcessFault | None = None
         self._condemned = False
@@ -53,7 +62,8 @@ class BlenderProcess:
         self.output = Output(log_file, limits.output_bytes)
         self._ended_r, self._ended_w = os.pipe()
         try:
-            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet)
+            self.confinement = confine(level, blender, folder, limits, gpu=gpu)
+            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet, self.confinement)
         except BaseException:
             os.close(self._ended_r)
             os.close(self._ended_w)
@@ -74,7 +84,8 @@ class BlenderProcess:
         """Why it ended, with the last it said."""
         self._watcher.join(1.0)
         self.output.join(0.2)
-        found = self._verdict or evidence.of_exit(self._popen.poll(), self._peak_bytes, self.limits, self.log_tail())
+        returncode = self.confinement.returncode(self._popen.poll())
+        found = self._verdict or evidence.of_exit(returncode, self._peak_bytes, self.limits, self.log_tail())
         return type(found)(method, found.message, self.log_tail())
 
     def log_tail(self) -> str:
@@ -118,6 +129,7 @@ class BlenderProcess:
         """Let go of what `kill` has left: descriptors. Nobody may wait for its end any more."""
         self.output.join(1.0)
         os.close(self._ended_r)
+        self.confinement.close()
 
     def _watch(self) -> None:
         """Until it ends: look at its memory often, at the rest now and then, and end it when it passes a limit."""
@@ -162,29 +174,36 @@ class BlenderProcess:
         return None
 
 
-def _spawn(blender: Blender, limits: Limits, folder: Path, epoch: str, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(blender, limits, folder, epoch),
-        cwd=folder,
-        env=environment(folder, epoch),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    )
+def _spawn(
+    blender: Blender, limits: Limits, folder: Path, epoch: str, output: int, confinement: Confinement
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            confinement.command(command(blender, limits, folder, epoch)),
+            cwd=folder,
+            env=environment(folder, epoch),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=confinement.pass_fds,
+        )
+    except BaseException:
+        confinement.close()
+        raise
+    finally:
+        confinement.started()
 
 
 def command(blender: Blender, limits: Limits, folder: Path, epoch: str) -> list[str]:
-    """The whole command line: our launcher, then Blender, then what its server reads."""
-    settings = {"parent": os.getpid(), "limits": _rlimits(limits)}
-    launcher = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(settings)]
+    """Blender's own command line, then what its server reads."""
     if blender.kind == "wheel":
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
         start = [str(blender.executable), "-b", "--factory-startup", *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
-    return [*launcher, *start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
+    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
 
 
 def environment(folder: Path, epoch: str) -> dict[str, str]:
@@ -192,16 +211,6 @@ def environment(folder: Path, epoch: str) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8", MARK: epoch}
     return passed | own
-
-
-def _rlimits(limits: Limits) -> dict[str, int]:
-    return {
-        "RLIMIT_CORE": 0,
-        "RLIMIT_DATA": limits.data_bytes,
-        "RLIMIT_FSIZE": limits.file_bytes,
-        "RLIMIT_NOFILE": limits.open_files,
-        "RLIMIT_CPU": limits.cpu_s,
-    }
 
 
 def _ended(popen: subprocess.Popen[bytes]) -> Callable[[float], bool]:
