@@ -51,7 +51,7 @@ def join(group: str) -> None:
         print(f"launch: {group}: {error.strerror}", file=sys.stderr)
 
 
-def confine(read: list[str], write: list[str], devices: list[str]) -> None:
+def confine(read: list[str], own: list[str], write: list[str], devices: list[str]) -> None:
     """Give up what this process could reach. Raises OSError where any of it fails: never run half confined."""
     known = landlock.version()
     own_pid = None if known >= landlock.SCOPES_SINCE else os.getpid()
@@ -59,7 +59,7 @@ def confine(read: list[str], write: list[str], devices: list[str]) -> None:
     program = seccomp.program(refused)
     capabilities.drop_all()
     capabilities.forbid_new_privileges()
-    landlock.restrict([*read, f"/proc/{os.getpid()}"], write, devices)
+    landlock.restrict([*read, *(f"/proc/{os.getpid()}/{name}" for name in own)], write, devices)
     seccomp.install(program)
 
 

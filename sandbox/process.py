@@ -85,7 +85,8 @@ class BlenderProcess:
         self._watcher.join(1.0)
         self.output.join(0.2)
         returncode = self.confinement.returncode(self._popen.poll())
-        found = self._verdict or evidence.of_exit(returncode, self._peak_bytes, self.limits, self.log_tail())
+        peak_bytes = self.limits.memory_bytes if self.confinement.ran_out_of_memory() else self._peak_bytes
+        found = self._verdict or evidence.of_exit(returncode, peak_bytes, self.limits, self.log_tail())
         return type(found)(method, found.message, self.log_tail())
 
     def log_tail(self) -> str:
@@ -104,7 +105,7 @@ class BlenderProcess:
     def processor_s(self) -> float:
         """Processor time that it has used."""
         try:
-            used = psutil.Process(self.pid).cpu_times()
+            used = psutil.Process(self.confinement.inside(self.pid)).cpu_times()
         except psutil.Error:
             return 0.0
         return float(used.user + used.system)
@@ -121,6 +122,7 @@ class BlenderProcess:
         with self._lock:
             running = self._popen.returncode is None
             emptied = self.tree.kill(root_is_ours=running)
+            emptied = self.confinement.kill() and emptied
         self._watcher.join(5.0)
         if not emptied:
             log.error("blender pid=%d: some of what it started cannot be killed", self.pid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -37,7 +38,8 @@ class Scratch:
         self._numbers = itertools.count(1)
 
     def worker_folder(self) -> Path:
-        folder = self.folder / f"w{next(self._numbers)}"
+        """Where no other worker's code finds it: at L2 that can reach a socket whose path it knows."""
+        folder = self.folder / f"w{next(self._numbers)}-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700)
         return folder
 

@@ -16,6 +16,7 @@ from protocol import wire
 from protocol.client import Answer, Client, Pending
 from protocol.errors import BlenderError, ProcessFault, ProtocolViolated, SetupFailed
 from protocol.models import HelloReply, Request, RestoreRequest, SnapshotRequest
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.process import BlenderProcess
@@ -46,7 +47,14 @@ class Worker:
     hello: HelloReply
 
     def __init__(
-        self, blender: Blender, limits: Limits, folder: Path, log_file: Path, context: Context, spawn: Spawn
+        self,
+        blender: Blender,
+        limits: Limits,
+        folder: Path,
+        log_file: Path,
+        context: Context,
+        spawn: Spawn,
+        level: Level = Level.PROCESS,
     ) -> None:
         self.folder, self.limits = folder, limits
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -55,7 +63,7 @@ class Worker:
         self._idle_since, self._used_until_idle_s = time.monotonic(), 0.0
         self._client = Client(context, folder, epoch, limits.reply_bytes)
         try:
-            self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch))
+            self.process = spawn(lambda: BlenderProcess(blender, limits, folder, log_file, epoch, level))
         except BaseException:
             self._client.close()
             os.close(self._folder_fd)
@@ -135,7 +143,7 @@ class Worker:
         if self.ended:
             return "it had ended unasked"
         self.process.tree.refresh()
-        if len(self.process.tree) > 1:
+        if len(self.process.tree) > 1 + self.process.confinement.helpers:
             return "what an edit started in it still runs"
         idle_s, used_s = time.monotonic() - self._idle_since, self.process.processor_s() - self._used_until_idle_s
         if used_s > max(RESTLESS_S, RESTLESS_SHARE * idle_s):

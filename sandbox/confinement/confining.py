@@ -55,9 +55,14 @@ class Confinement:
         while self._inherited:
             os.close(self._inherited.pop())
 
-    def pid_inside(self) -> int | None:
-        """Number of the first process inside, as seen from here; None without a wrapper or before it is set up."""
-        return self._reported().get("child-pid")
+    def inside(self, pid: int) -> int:
+        """The process that does the work, given the one that was started; that one itself while there is no other."""
+        for _ in range(self.helpers):
+            try:
+                pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+            except (OSError, IndexError):
+                break
+        return pid
 
     def returncode(self, code: int | None) -> int | None:
         """How what runs inside ended, in subprocess's way, given how the process that was started did."""
@@ -67,6 +72,10 @@ class Confinement:
     def set_up_failed(self, code: int | None) -> bool:
         """Whether the process ended because the level could not be brought about; its output says why."""
         return bool(self._wrapper) and code not in (None, 0) and "child-pid" not in self._reported()
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed something in it for its memory."""
+        return self.group is not None and self.group.oom_kills() > 0
 
     def kill(self) -> bool:
         """Kill everything in the control group, where there is one; False when something survived."""
@@ -190,6 +199,7 @@ def _landlock_paths(read: list[Path], folder: Path, gpu: bool, devices: list[str
     readable = [*paths.SYSTEM, *paths.SETTINGS, *paths.PROC, *paths.SYS, *(paths.GPU_READ if gpu else ())]
     return {
         "read": paths.existing([*readable, *map(str, read)]),
+        "own": list(paths.PROC_OWN),
         "write": [str(folder)],
         "devices": paths.existing([*paths.DEVICES, *devices]),
     }

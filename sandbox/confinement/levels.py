@@ -71,8 +71,8 @@ _PROMISES = {
         "Also reading or writing files outside its folder and Blender's own, changing their modes, owners and times, "
         "IP sockets, namespaces, and reading, tracing or signalling processes outside: Landlock and seccomp, without "
         "capabilities, root included.",
-        "Connecting to a UNIX socket by its path outside (before Linux 7.1), to an abstract one (before Linux 6.12), "
-        "seeing that a file or process exists by its name, locking a file it may read.",
+        "Connecting to a UNIX socket whose path outside it knows (before Linux 7.1), docker's and D-Bus's among them, "
+        "or to an abstract one (before Linux 6.12); learning whether a file or process of a given name exists.",
     ),
     Level.SANDBOXED: Promise(
         "All of that, and seeing anything else of the machine: bubblewrap with namespaces for users, processes, "

@@ -32,7 +32,9 @@ PROC = tuple(
         "sys/vm/nr_hugepages", "sys/vm/mmap_min_addr", "sys/kernel/osrelease",
     )
 )  # fmt: skip
-"""Of /proc, beside the process's own folder, for a Blender without a /proc of its own."""
+"""Of /proc, for a Blender without a /proc of its own."""
+PROC_OWN = ("cgroup", "cmdline", "environ", "fd", "maps", "stat", "statm", "status")
+"""Of its own folder there. Not `net` (nor `task`, which holds one too): it lists every socket of the machine."""
 SYS = ("/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/kernel/mm/transparent_hugepage")
 """How many processors there are and where their memory is."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
