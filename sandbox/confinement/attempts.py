@@ -37,6 +37,11 @@ def see(pid):
     return "seen"
 
 
+def open_settings(path):
+    os.close(os.open(path, os.O_WRONLY))  # opening alone changes nothing
+    return "opened"
+
+
 def write(path):
     with open(path, "w") as file:
         file.write("was here")
@@ -97,6 +102,7 @@ def main(targets):
         "write": outcome(write, targets["new"]),
         "mode": outcome(change_mode, targets["run"]),
         "truncate": outcome(cut_off, targets["long"]),
+        "kernel settings": outcome(open_settings, "/proc/sys/kernel/core_pattern"),
         "accounts": outcome(read, "/etc/passwd"),
         "tcp": outcome(connect, socket.AF_INET, socket.SOCK_STREAM, targets["tcp"]),
         "udp": outcome(connect, socket.AF_INET, socket.SOCK_DGRAM, targets["udp"]),

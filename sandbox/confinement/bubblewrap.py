@@ -36,7 +36,19 @@ def command(
     return [
         *(program, "--unshare-all", *_user(program), "--cap-drop", "ALL", "--die-with-parent", "--new-session"),
         *_system(),
-        *("--proc", "/proc", "--dev", "/dev", *_tmpfs(program, "/dev/shm"), *devices, "--remount-ro", "/dev"),
+        # Without the remount, started by root: its kernel settings could be written, and so the machine taken over.
+        *(
+            "--proc",
+            "/proc",
+            "--remount-ro",
+            "/proc",
+            "--dev",
+            "/dev",
+            *_tmpfs(program, "/dev/shm"),
+            *devices,
+            "--remount-ro",
+            "/dev",
+        ),
         *(*system, *_tmpfs(program, "/tmp"), *bound),
         *("--bind", str(folder), str(folder), "--remount-ro", "/", "--chdir", str(folder)),
         *("--seccomp", str(seccomp), "--json-status-fd", str(status), "--"),
@@ -54,7 +66,7 @@ def _user(program: str) -> list[str]:
 
 
 def _system() -> list[str]:
-    """/usr and what points into it; single files and folders of /etc."""
+    """The system's folders, or the links to them; single files and folders of /etc."""
     options = []
     for path in paths.existing(paths.SYSTEM):
         if os.path.islink(path):

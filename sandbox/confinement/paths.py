@@ -15,7 +15,16 @@ from sandbox.discovery import Blender
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 OURS = (REPOSITORY / "blender_server", REPOSITORY / "protocol")
 
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store")
+_PREFIXES = ("/usr", "/usr/local")
+SYSTEM = (
+    *(
+        f"{prefix}/{name}"
+        for prefix in _PREFIXES
+        for name in ("bin", "lib", "lib32", "lib64", "libexec", "sbin", "share")
+    ),
+    *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store"),
+)
+"""Not all of /usr: container images keep what they run in /usr/src."""
 SETTINGS = tuple(
     f"/etc/{name}"
     for name in (
@@ -42,7 +51,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 GPU_DEVICES = ("/dev/dri", "/dev/kfd", "/dev/nvidia-caps", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
                "/dev/nvidia-modeset", "/dev/nvidiactl")  # fmt: skip
 GPU_READ = ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/class/kfd", "/sys/bus/pci", "/sys/module/nvidia",
-            "/sys/module/amdgpu", "/proc/driver/nvidia", "/etc/nvidia")  # fmt: skip
+            "/sys/module/amdgpu", "/proc/driver/nvidia", "/etc/nvidia", "/usr/local/cuda", "/opt/rocm")  # fmt: skip
 
 
 def of_blender(blender: Blender) -> list[Path]:
@@ -116,6 +125,7 @@ def _once(paths: Iterable[Path]) -> list[Path]:
     kept: list[Path] = []
     for path in sorted({path for path in paths if path.exists()}):
         above = (*map(Path, SYSTEM), *kept)
-        if not any(path == other or other in path.parents for other in above) and not _is_too_much(path):
+        is_covered = str(path) in _PREFIXES or any(path == other or other in path.parents for other in above)
+        if not is_covered and not _is_too_much(path):
             kept.append(path)
     return kept

@@ -74,6 +74,7 @@ _QUESTIONS = (
     _Question("home", "read a file in home"),
     _Question("run folder", "read a file in a run folder"),
     _Question("accounts", "read /etc/passwd"),
+    _Question("kernel settings", "open the kernel's settings for writing"),
     _Question("write", "write outside its folder"),
     _Question("mode", "change the mode of a file outside"),
     _Question("truncate", "cut off a file outside"),

@@ -42,6 +42,18 @@ print(len(bpy.data.objects), os.path.getsize("x.png") > 0, os.path.getsize(file)
 
 LOOK = """
 import json, os, socket, subprocess
+def writable(top):
+    found = []
+    for folder, folders, files in os.walk(top):
+        if folder == "/proc":
+            folders[:] = [name for name in folders if not name.isdigit()]
+        for path in (os.path.join(folder, name) for name in files):
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                found.append(path)
+            except OSError:
+                pass
+    return found
 def tried(what):
     try:
         return what()
@@ -54,6 +66,7 @@ print(json.dumps({
     "processes": tried(lambda: [name for name in os.listdir("/proc") if name.isdigit()]),
     "name service": tried(lambda: socket.getaddrinfo("example.com", 80)),
     "sockets of the machine": tried(lambda: open("/proc/self/net/unix").read()),
+    "writable": writable("/proc") + writable("/sys") + writable("/etc") + writable("/proc/sys"),
     "checkout": tried(lambda: os.listdir(%(root)r)),
     "agent": tried(lambda: open(%(agent)r).read()),
     "store": tried(lambda: os.listdir(%(store)r)),

@@ -103,6 +103,7 @@ def assert_sees_nothing(look, level, is_root):
     else:
         assert look["processes"] == ["1", "2"]  # bubblewrap, which sees no more than it, and itself
         assert set(look["checkout"]) <= {"protocol", "blender_server", ".blender"}
+    assert look["writable"] == []
     assert look["child"] == "42\n"
     files = {Path(name).name for name in look["descriptors"] if name.startswith("/")}
     assert files <= {"null", "faults.log", "bootstrap.py", "fd"}
