@@ -25,6 +25,7 @@ from protocol.link import Context
 from protocol.models import FingerprintReply
 from sandbox.blend_file import parse_version
 from sandbox.breaker import Breaker
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits
@@ -59,9 +60,13 @@ class Pool:
         logs: Path,
         standby: bool = True,
         on_fault: OnFault | None = None,
+        level: Level = Level.TREE,
+        gpu: bool = False,
     ) -> None:
-        """`on_fault` is told, from any thread, of every Blender that is lost: for a record of the run."""
+        """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them use
+        the graphics cards. `on_fault` is told, from any thread, of each Blender that is lost: for a record of the run."""
         self.blender, self.limits, self.store = blender, limits, store
+        self.level, self._gpu = level, gpu
         self.breaker = Breaker(store.folder / "quarantine.jsonl")
         self._on_fault = on_fault or (lambda fault: None)
         self._failed_boots, self._has_booted = 0, False
@@ -231,8 +236,10 @@ class Pool:
                 self._scratch.folders(),
                 log_file,
                 self._context,
-                self._spawn,
-                self._on_fault,
+                level=self.level,
+                gpu=self._gpu,
+                spawn=self._spawn,
+                on_fault=self._on_fault,
             )
         except (OSError, zmq.ZMQError) as error:
             raise SetupFailed(f"no Blender can be started: {error}", ROOM) from error

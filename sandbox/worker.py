@@ -13,6 +13,7 @@ from protocol.client import NANNY_PATIENCE_S, Answer, Client, Pending
 from protocol.errors import BlenderError, ProcessFault, SetupFailed
 from protocol.link import Context
 from protocol.models import HelloReply, Request, SnapshotReply
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.nanny.requests import (
@@ -41,6 +42,9 @@ class Worker:
         folders: tuple[Path, Path],
         log_file: Path,
         context: Context,
+        *,
+        level: Level = Level.TREE,
+        gpu: bool = False,
         spawn: Callable[[Settings], NannyProcess] = NannyProcess,
         on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
@@ -49,6 +53,8 @@ class Worker:
         settings = Settings(
             blender=blender,
             limits=limits,
+            level=level,
+            gpu=gpu,
             folder=folders[0],
             worker_folder=folders[1],
             log_file=log_file,
