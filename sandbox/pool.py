@@ -64,7 +64,7 @@ class Pool:
         gpu: bool = False,
     ) -> None:
         """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them use
-        the graphics cards. `on_fault` is told, from any thread, of each Blender that is lost: for a record of the run."""
+        the graphics cards. `on_fault` is told, from any thread, of each Blender that is lost, for a record of it."""
         self.blender, self.limits, self.store = blender, limits, store
         self.level, self._gpu = level, gpu
         self.breaker = Breaker(store.folder / "quarantine.jsonl")

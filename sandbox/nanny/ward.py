@@ -100,6 +100,7 @@ class Ward:
             if not self._ended:
                 self._ended = True
                 self.process.kill()
+                self.process.close()
                 remove(self._folder)
 
     def _watched(self, call: Callable[[], wire.Message]) -> wire.Message:

@@ -85,27 +85,27 @@ print(json.dumps({
 def main(wanted, level, key, *more):
     assert os.environ["ANTHROPIC_API_KEY"] == key
     blender, folder = find_blender(wanted), Path(tempfile.mkdtemp(prefix="w-", dir="/tmp"))
+    folders = Path(tempfile.mkdtemp(prefix="n-", dir="/tmp")), folder
     store = Path(tempfile.mkdtemp(prefix="store-", dir=Path.home()))
     (store / "kept").write_text("accepted")
     began = time.monotonic()
-    worker = Worker(
-        blender, Limits(), folder, Path(tempfile.mkstemp()[1]), zmq.Context(), lambda spawn: spawn(), Level.parse(level)
-    )
+    log = Path(tempfile.mkstemp()[1])
+    worker = Worker(blender, Limits(), folders, log, zmq.Context(), level=Level.parse(level))
     boot_s = time.monotonic() - began
     if more:
         print(folder, flush=True)
         time.sleep(60)
     try:
-        print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, store)}))
+        print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, folder, store)}))
     finally:
         worker.close()
 
 
-def trial(worker, store):
+def trial(worker, folder, store):
     attempts = (ROOT / "sandbox" / "confinement" / "attempts.py").read_text().partition("\nif __name__")[0]
     places = {"root": str(ROOT), "agent": str(ROOT / "agent" / "__init__.py"), "store": str(store)}
     with Canaries() as canaries:
-        targets = canaries.targets | {"folder": str(worker.folder)}
+        targets = canaries.targets | {"folder": str(folder)}
         said = say(worker, f"{attempts}\nmain({targets!r})")
         claimed = {name for name, outcome in said.items() if not outcome.startswith("!")}
         touched = sorted(canaries.touched(claimed))
@@ -116,7 +116,7 @@ def trial(worker, store):
         "touched": touched,
         "secret": secret,
         "look": say(worker, LOOK % (places | {"kept": str(store / "kept")})),
-        "unfit": worker.unfit(),
+        "unfit": worker.look().unfit,
     }
 
 

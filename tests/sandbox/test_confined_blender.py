@@ -112,15 +112,16 @@ def assert_sees_nothing(look, level, is_root):
 @pytest.fixture(params=SHUT_IN, ids=str)
 def worker(request, tmp_path):
     reachable(request.param)
-    folder, context = Path(tempfile.mkdtemp(prefix="w-", dir="/tmp")), zmq.Context()
+    context = zmq.Context()
+    folders = Path(tempfile.mkdtemp(prefix="n-", dir="/tmp")), Path(tempfile.mkdtemp(prefix="w-", dir="/tmp"))
     limits = Limits(memory_bytes=600 * MIB)
-    worker = Worker(a_blender("wheel"), limits, folder, tmp_path / "log", context, lambda spawn: spawn(), request.param)
+    worker = Worker(a_blender("wheel"), limits, folders, tmp_path / "log", context, level=request.param)
     yield worker
-    groups = worker.process.confinement.group.folders if worker.process.confinement.group else []
     worker.close()
     context.destroy(linger=0)
-    assert not folder.exists() and not processes_of(folder)
-    assert not any(group.exists() for group in groups)
+    for folder in folders:
+        assert not folder.exists() and not processes_of(folder)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/seig-{worker.nanny.pid}-*")), "its control groups are gone too"
 
 
 @pytest.mark.parametrize(
@@ -145,10 +146,10 @@ def test_memory_is_bounded(worker):
 
 def test_what_an_edit_starts_is_seen_and_ends_with_it(worker):
     worker.call(ExecuteRequest(source="pass"))
-    assert worker.unfit() == ""
+    assert worker.look().unfit == ""
     source = "import subprocess; subprocess.Popen(['/bin/sh', '-c', 'sleep 60'], start_new_session=True)"
     worker.call(ExecuteRequest(source=source), 20)
-    assert worker.unfit() == "what an edit started in it still runs"
+    assert worker.look().unfit == "what an edit started in it still runs"
 
 
 @pytest.mark.parametrize("level", SHUT_IN, ids=str)
