@@ -77,9 +77,17 @@ class ProtocolViolated(ProcessFault):
     kind = "protocol_error"
 
 
+FAULTS = {fault.kind: fault for fault in (CallTimedOut, OutOfMemory, ProcessCrashed, ProcessExited, ProtocolViolated)}
+"""The statuses with which a nanny answers that its Blender is gone, by what each means."""
+
+
 class SetupFailed(BlenderError):
     """No usable Blender process could be started. `remedy` says what the user can do."""
 
     def __init__(self, message: str, remedy: str = "", log_tail: str = "") -> None:
         super().__init__(message)
         self.message, self.remedy, self.log_tail = message, remedy, log_tail
+
+
+class BreakerOpen(SetupFailed):
+    """Blenders that did start do so no longer, several times in a row: nothing more is tried for now."""

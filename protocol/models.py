@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field, PositiveInt
 
 Vector = tuple[float, float, float]
+MIB = 1024 * 1024
 
 
 class Value(BaseModel, frozen=True, extra="forbid"):
@@ -30,6 +31,8 @@ class Request(Value):
     """At most once: a request that changes the scene is never sent twice."""
     timeout_s: ClassVar[float] = 10.0
     """The default deadline of this kind; a caller may choose another."""
+    reply_bytes: ClassVar[int] = 4 * MIB
+    """Most that the payloads of its reply may hold together."""
 
 
 # ── hello ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,6 +157,7 @@ class RenderRequest(Request):
     method: ClassVar[str] = "render"
     reply: ClassVar[type[Reply]] = RenderReply
     timeout_s: ClassVar[float] = 120.0
+    reply_bytes: ClassVar[int] = 128 * MIB
     view: View = Field(default_factory=TargetView, discriminator="kind")
     width_px: PositiveInt = 256
     height_px: PositiveInt = 256
@@ -211,6 +215,7 @@ class DumpRequest(Request):
     method: ClassVar[str] = "dump"
     reply: ClassVar[type[Reply]] = DumpReply
     timeout_s: ClassVar[float] = 120.0
+    reply_bytes: ClassVar[int] = 256 * MIB
 
 
 # ── snapshot, restore, shutdown ───────────────────────────────────────────────────────────────────────────────────────
@@ -250,3 +255,13 @@ class ShutdownRequest(Request):
     method: ClassVar[str] = "shutdown"
     reply: ClassVar[type[Reply]] = ShutdownReply
     timeout_s: ClassVar[float] = 2.0
+
+
+REQUESTS: dict[str, type[Request]] = {
+    kind.method: kind
+    for kind in (
+        HelloRequest, ExecuteRequest, SettleRequest, InspectRequest, RenderRequest, FingerprintRequest,
+        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, ShutdownRequest,
+    )
+}  # fmt: skip
+"""Method → request, of all that a Blender can be asked."""

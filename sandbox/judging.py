@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from protocol.errors import ProcessFault, RequestFailed
@@ -21,24 +20,17 @@ class Judge:
         self._standby = standby
 
     def open(self, file: Path | None) -> None:
-        """Open a scene that nobody may change, or the empty start."""
-        self._open(lambda: self._standby.restore(file))
-
-    def open_draft(self, file: Path) -> None:
-        """Open a proposal, large or small, in the time that opening takes."""
-        self._open(lambda: self._standby.restore_lent(file))
-
-    def _open(self, restore: Callable[[], None]) -> None:
+        """Open a copy of a file, or the empty start."""
         try:
-            restore()
+            self._standby.restore(file)
         except RequestFailed as error:
             raise SnapshotUnfit(f"what was saved cannot be opened: {error.message}") from error
         except ProcessFault as fault:
             raise SnapshotUnfit(f"what was saved cannot be opened: Blender {fault.message} on it") from fault
 
-    def save(self) -> int:
-        """A descriptor of the open scene's file."""
-        return self._standby.save().descriptor
+    def save(self, target: Path) -> None:
+        """Copy the open scene's file into an empty one."""
+        self._standby.save(target)
 
     def fingerprint(self) -> FingerprintReply:
         try:

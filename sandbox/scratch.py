@@ -1,7 +1,7 @@
 """Owns the folders that workers live in: private, short enough for a socket's path, bounded, gone afterwards.
 
-One folder per pool with one below it per worker. A lock that the kernel releases says that a pool still lives, so that
-what a killed orchestrator left behind is removed by the next one.
+One folder per pool, with one below it for each nanny and one for each Blender. A lock that the kernel releases says
+that a pool still lives, so that what a killed orchestrator left behind is removed by the next one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -36,10 +37,14 @@ class Scratch:
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._numbers = itertools.count(1)
 
-    def worker_folder(self) -> Path:
-        folder = self.folder / f"w{next(self._numbers)}"
-        folder.mkdir(mode=0o700)
-        return folder
+    def folders(self) -> tuple[Path, Path]:
+        """One for a nanny and one for its Blender, where no other Blender finds them: at L2 it could reach a socket
+        whose path it knows."""
+        number = next(self._numbers)
+        pair = [self.folder / f"{kind}{number}-{secrets.token_hex(8)}" for kind in "nw"]
+        for folder in pair:
+            folder.mkdir(mode=0o700)
+        return pair[0], pair[1]
 
     def close(self) -> None:
         remove(self.folder)
@@ -72,14 +77,15 @@ def remove_abandoned(parent: Path) -> None:
             os.close(lock)
 
 
-def copy(source: int, target: int) -> None:
-    """Everything from one descriptor to another, inside the kernel where it can."""
+def copy(source: int, target: int, limit_bytes: int = 1 << 62) -> None:
+    """From one descriptor to another, inside the kernel where it can; a source that grows is cut off at the limit."""
     if sys.platform != "linux":
         with os.fdopen(os.dup(source), "rb") as reader, os.fdopen(os.dup(target), "wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
+            while (data := reader.read(min(1 << 20, limit_bytes))) and limit_bytes > 0:
+                limit_bytes -= writer.write(data)
         return
     offset = 0
-    while sent := os.sendfile(target, source, offset, 1 << 30):
+    while sent := os.sendfile(target, source, offset, min(1 << 30, limit_bytes - offset)):
         offset += sent
 
 

@@ -1,8 +1,8 @@
 """Owns the accepted states of scenes: files that no Blender can see, each with a manifest that says where it came from.
 
 `<id>.blend` is the scene, `<id>.json` its manifest, written last: what has no manifest was never accepted. An id is a
-digest of the file, its parent and its edit, so snapshots form a tree and none is ever overwritten. What comes from a
-worker's folder is capped, checked and copied before anything else looks at it.
+digest of the file, its parent and its edit, so snapshots form a tree and none is ever overwritten. A nanny copies what
+its Blender saved into a draft here; only a draft that was checked and judged becomes a snapshot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 import tempfile
 import threading
 import time
@@ -24,7 +23,6 @@ from types import TracebackType
 from protocol.errors import BlenderError
 from protocol.models import FingerprintReply, Value
 from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version_of
-from sandbox.scratch import copy
 
 OLD_DRAFT_S = 3600
 READERS = Path(__file__).resolve().parent.parent / "blender_server"
@@ -111,9 +109,9 @@ class SnapshotStore:
             raise SnapshotUnfit(f"snapshot {id[:12]} was changed from outside: its file is not what was accepted")
         return path
 
-    def draft(self, descriptor: int, limit_bytes: int, blender: str) -> Draft:
-        """Copy what a worker wrote, from an open descriptor that is closed here."""
-        return Draft(self, descriptor, limit_bytes, blender)
+    def draft(self, blender: str) -> Draft:
+        """An empty file for a nanny to fill with what its Blender, of this version, has saved."""
+        return Draft(self, blender)
 
     def _remove_old_drafts(self) -> None:
         """What a killed process was about to accept; young ones may be another's that lives."""
@@ -148,24 +146,22 @@ class SnapshotStore:
 
 
 class Draft:
-    """A copy inside the store's folder that is not accepted yet; gone at the end of the `with` unless adopted."""
+    """A file inside the store's folder that is not accepted yet; gone at the end of the `with` unless adopted."""
 
-    def __init__(self, store: SnapshotStore, descriptor: int, limit_bytes: int, blender: str) -> None:
+    def __init__(self, store: SnapshotStore, blender: str) -> None:
         self._store, self._blender = store, blender
-        handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
-        self.path = Path(name)
         try:
-            with os.fdopen(handle, "wb"):
-                self.bytes = _taken(descriptor, handle, limit_bytes)
-            _check_version(self.path, blender)
-        except BaseException as error:
-            self.path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
-            raise
-        finally:
-            os.close(descriptor)
-        self._sha256 = store._digesting.submit(_digest, self.path)  # while others look at it
+            handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
+        except OSError as error:
+            raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
+        os.close(handle)
+        self.path = Path(name)
+
+    def check(self) -> None:
+        """Look at what it was filled with. Raises SnapshotUnfit unless it is a file that this Blender can open."""
+        _check_version(self.path, self._blender)
+        self.bytes = self.path.stat().st_size
+        self._sha256 = self._store._digesting.submit(_digest, self.path)  # while others look at it
 
     def __enter__(self) -> Draft:
         return self
@@ -199,16 +195,6 @@ def reader_digest() -> str:
     """Of the code that runs inside Blender: what a fingerprint says depends on it."""
     files = sorted(READERS.glob("*.py"))
     return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
-
-
-def _taken(source: int, target: int, limit_bytes: int) -> int:
-    status = os.fstat(source)
-    if not stat.S_ISREG(status.st_mode):
-        raise SnapshotUnfit("what was saved is no plain file")
-    if status.st_size > limit_bytes:
-        raise SnapshotUnfit(f"the file is larger than {limit_bytes:,} bytes")
-    copy(source, target)
-    return os.fstat(target).st_size
 
 
 def _digest(path: Path) -> str:

@@ -18,6 +18,7 @@ from protocol.errors import BlenderError, ProcessFault, RequestFailed, ScriptFai
 from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
 from sandbox import evidence
 from sandbox.comparison import FACTORS, Change, compare, outside, sentence
+from sandbox.limits import Limits
 from sandbox.snapshots import Draft, Edit, Snapshot, SnapshotUnfit
 from sandbox.worker import Worker
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Kind = Literal[
     "committed", "script_error", "violation", "missing_object", "snapshot_failed",
-    "deadline", "oom", "crashed", "exited", "protocol_error",
+    "deadline", "oom", "crashed", "exited", "protocol_error", "quarantined",
 ]  # fmt: skip
 
 RESTORE_ATTEMPTS = 3
@@ -67,8 +68,9 @@ class SceneSession:
 
     head: Snapshot
 
-    def __init__(self, pool: Pool, head: Snapshot | None) -> None:
+    def __init__(self, pool: Pool, head: Snapshot | None, limits: Limits | None) -> None:
         self._pool, self._start = pool, head
+        self._limits = limits or pool.limits
         self._worker: Worker | None = None
         self._in_temporary = False
 
@@ -77,6 +79,7 @@ class SceneSession:
             self._pool.check_version(self._start)
         self._worker = self._pool.boot()
         try:
+            self._worker.limit(self._limits)
             self.head = self._start or self._pool.root()
             self._restore_head()
         except BaseException:
@@ -97,7 +100,10 @@ class SceneSession:
         began = time.monotonic()
         if not _is_text(edit):
             return EditOutcome(kind="script_error", message=f"The code holds characters that are no text. {AS_BEFORE}")
-        if reason := self._active.unfit():
+        if faults := self._pool.breaker.faults(edit.stage, edit.source):
+            message = f"The same code has ended Blender before ({', '.join(faults)}) and is not run again. {AS_BEFORE}"
+            return EditOutcome(kind="quarantined", message=message)
+        if reason := self._unfit():
             self._replace(reason)
         outcome = self._outcome(edit, scope, required, timeout_s)
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
@@ -130,6 +136,7 @@ class SceneSession:
             self._replace(f"{error}")
             return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
         except ProcessFault as fault:
+            self._pool.breaker.count(edit.stage, edit.source, fault.kind)
             self._replace(f"{fault}")
             return EditOutcome(
                 kind=cast(Kind, fault.kind), message=_fault_message(fault, edit), stdout=stdout, resets=resets
@@ -141,23 +148,22 @@ class SceneSession:
 
     def _commit(self, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         """Let the standby decide while the active one already opens what will most likely be the new head."""
-        limits, version = self._pool.limits, self._pool.blender.version
-        saved = self._active.save()
-        reopening = self._active.begin_reopen(saved)
-        try:
-            with self._pool.store.draft(saved.descriptor, limits.file_bytes, version) as draft:
+        with self._pool.store.draft(self._pool.blender.version) as draft:
+            reopening = self._active.begin_reopen(self._active.save(draft.path))
+            try:
+                draft.check()
                 changes = self._judge(draft, edit, scope, required)
-        except _Rejected:
+            except _Rejected:
+                self._await_reopened(reopening)
+                raise
             self._await_reopened(reopening)
-            raise
-        self._await_reopened(reopening)
         return changes
 
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
         store, parent = self._pool.store, self.head
         before = self._pool.fingerprint(parent.id)
         with self._pool.judge() as judge:
-            judge.open_draft(draft.path)
+            judge.open(draft.path)
             after = judge.fingerprint()
             changes = compare(before, after, scope)
             if wrong := outside(changes, scope):
@@ -199,8 +205,9 @@ class SceneSession:
         self.head = snapshot
         self._restore_head()
 
-    def fresh(self) -> None:
-        """Go on in a clean process, as at the start of a stage."""
+    def fresh(self, limits: Limits | None = None) -> None:
+        """Go on in a clean process, as at the start of a stage, under the stage's limits."""
+        self._limits = limits or self._pool.limits
         self._replace("a stage begins")
 
     # ── the active Blender ────────────────────────────────────────────────────────────────────────────────────────────
@@ -218,16 +225,25 @@ class SceneSession:
 
     def _restore_head(self) -> None:
         """Make the active Blender hold the head, in a new process where the old one cannot."""
-        if self._active.holds_too_much():
-            return self._replace("it holds too much memory")
         try:
+            if self._active.look().memory_bytes > self._active.limits.memory_bytes // 2:
+                return self._replace("it kept so much memory of an edit that the next would pay for it")
             self._active.restore(self._pool.store.verify(self.head.id))
         except (ProcessFault, RequestFailed) as error:
             self._replace(f"it could not open the accepted scene: {error}")
 
+    def _unfit(self) -> str:
+        """Why the active Blender should not run another edit; empty where it may."""
+        if self._active.ended:
+            return "it had ended unasked"
+        try:
+            return self._active.look().unfit
+        except ProcessFault as fault:
+            return f"it was lost: {fault.message}"
+
     def _await_reopened(self, reopening: Pending) -> None:
         try:
-            self._active.finish_reopen(reopening)
+            self._active.finish(reopening)
         except (ProcessFault, RequestFailed) as error:  # whatever was decided stands
             self._replace(f"it could not open what it had saved: {error}")
 
@@ -238,6 +254,7 @@ class SceneSession:
             self._pool.retire(self._active)
             self._worker = self._pool.take()
             try:
+                self._worker.limit(self._limits)
                 return self._worker.restore(file)
             except (ProcessFault, RequestFailed) as error:
                 log.warning("%r cannot open the accepted scene: %s", self._worker, error)

@@ -1,8 +1,8 @@
 """Owns the tree of processes below one Blender: who belongs to it, how much memory it holds, how it is killed.
 
 Members are found by descent, by session, and by a mark in their environment that survives setsid, double forks and the
-death of their parents. A process that cleared its environment *and* was never seen as a descendant escapes; stopping
-that needs a subreaper of its own.
+death of their parents. Where the caller is their subreaper, orphans come to it, and none escapes; elsewhere a process
+that cleared its environment *and* was never seen as a descendant does.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Tree:
     """One Blender and whatever it started."""
 
-    def __init__(self, root: int, epoch: str) -> None:
-        self.root = root
+    def __init__(self, root: int, epoch: str, *, adopting: bool = False) -> None:
+        """`adopting`: all children of the calling process belong to it, as orphans that came to their subreaper do."""
+        self.root, self._adopting = root, adopting
         self._mark = f"{MARK}={epoch}".encode()
         self._lock = threading.RLock()
         self._known: dict[int, float] = {}
@@ -35,9 +36,11 @@ class Tree:
     def refresh(self) -> None:
         """Look for new members below the known ones; cheap enough for several times a second."""
         with self._lock:
-            for pid in [self.root, *self._known]:
+            for pid in [self.root, *self._known, *([os.getpid()] if self._adopting else ())]:
                 for child in _children(pid):
                     self._add(child)
+            if self._adopting:
+                self._bury()
 
     def sweep(self) -> None:
         """Look at every process of the machine that was not looked at before."""
@@ -53,7 +56,7 @@ class Tree:
     def memory_bytes(self) -> int:
         """Resident memory of all members; pages that forks share are counted for each."""
         with self._lock:
-            return sum(_resident(pid) for pid in (self.root, *self._known))
+            return sum(resident_bytes(pid) for pid in (self.root, *self._known))
 
     def __len__(self) -> int:
         with self._lock:
@@ -94,8 +97,14 @@ class Tree:
             self.sweep()
             return [pid for pid, born in self._known.items() if _born(pid) == born and not _is_zombie(pid)]
 
+    def _bury(self) -> None:
+        """Let go of ended orphans, which nobody else waits for."""
+        for pid in self._known:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
     def _add(self, pid: int) -> None:
-        if pid not in self._known and (born := _born(pid)):
+        if pid != self.root and pid not in self._known and (born := _born(pid)):
             self._known[pid] = born
 
     def _is_ours(self, pid: int) -> bool:
@@ -126,7 +135,8 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _resident(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
+    """Of one process; 0 where there is none."""
     try:
         if LINUX:
             return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

@@ -28,7 +28,7 @@ class Editor:
 
 
 def processes_of(folder):
-    """All that was started in a pool's folder and still runs, wherever it has gone since."""
+    """All that was started in a pool's folder and still runs, wherever it went. A Blender and its nanny are two."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -84,7 +84,7 @@ def silent(context, process, tmp_path_factory):
 
 @pytest.fixture
 def peer(context, silent):
-    peer = Peer(context, silent.folder)
+    peer = Peer(context, silent.link.folder)
     yield peer
     peer.socket.close(linger=0)
 
@@ -131,9 +131,9 @@ def test_call_times_out_when_nothing_answers(client):
 
 def test_a_timeout_says_whether_the_process_still_echoes(client, context):
     echo = context.socket(zmq.DEALER)
-    echo.connect(f"ipc://{client.folder}/e")
+    echo.connect(f"ipc://{client.link.folder}/e")
     threading.Thread(target=_proxy, args=(echo,), daemon=True).start()
-    assert client.responds(2)
+    assert client.link.responds(2)
     with pytest.raises(errors.CallTimedOut, match="alive and busy"):
         client.call(ASK, 0.1)
 
@@ -166,16 +166,16 @@ def test_late_foreign_and_duplicate_replies_are_dropped_and_counted(client, peer
     pending = client.begin(ASK, 2)
     peer.reply(3)
     client.finish(pending)
-    assert client.dropped == {"late": 2, "foreign": 3}
+    assert client.link.dropped == {"late": 2, "foreign": 3}
 
 
 def test_a_second_connection_is_nobody(client, peer, context):
-    stranger = Peer(context, client.folder)
+    stranger = Peer(context, client.link.folder)
     stranger.hello()
     stranger.reply(1, body={"what": {"forged": 1}})
     with pytest.raises(errors.CallTimedOut):
         client.call(ASK, 0.5)
-    assert client.dropped == {"stranger": 2}
+    assert client.link.dropped == {"stranger": 2}
     pending = client.begin(ASK, 2)
     peer.reply(2)
     assert client.finish(pending)[0].what == {}

@@ -1,6 +1,8 @@
 """The pool on the fake Blender: what it keeps ready, what it ends, what it says when it cannot."""
 
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -9,7 +11,7 @@ import pytest
 from box_helpers import Editor, assert_nothing_left, eventually, processes_of
 from fake_blender import adding, fake
 
-from protocol.errors import BlenderError, SetupFailed
+from protocol.errors import BlenderError, BreakerOpen, SetupFailed
 from sandbox.pool import Pool
 from sandbox.scratch import PREFIX, Scratch, remove_abandoned
 
@@ -60,7 +62,7 @@ def test_a_pool_closed_under_a_running_session_fails_it_and_ends(make):
     thread = threading.Thread(target=work)
     with make() as pool:
         thread.start()
-        eventually(lambda: len(processes_of(pool.folder)) == 2)
+        eventually(lambda: len(processes_of(pool.folder)) == 4)
     thread.join(10)
     assert not thread.is_alive() and isinstance(failures[0], SetupFailed)
     assert_nothing_left(pool.folder)
@@ -74,11 +76,25 @@ def test_a_blender_that_never_starts_is_said_so_and_asked_twice(make, caplog):
     assert caplog.text.count("boot attempt") == 2
 
 
+def test_blenders_that_no_longer_start_open_the_breaker(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("sandbox.pool.FIRST_WAIT_S", 0.01)
+    broken = tmp_path / "broken"
+    with make(at_boot=f"import os; os.path.exists({str(broken)!r}) and os._exit(5)") as pool, pool.session() as scene:
+        pool._standby.result()
+        broken.touch()
+        edit = Editor(scene)
+        with pytest.raises(BreakerOpen, match="did not start 5 times in a row") as caught:
+            for number in range(3):
+                edit(f"import os; os._exit({number})")
+        assert "resume" in caught.value.remedy
+    assert_nothing_left(pool.folder)
+
+
 def test_a_standby_that_died_while_it_waited_is_replaced(make):
     with make() as pool, pool.session() as scene:
         edit = Editor(scene)
         edit(adding("Cup"))
-        pool._standby.result().process._popen.kill()
+        os.kill(pool._standby.result().hello.pid, signal.SIGKILL)
         eventually(lambda: pool._standby.result().ended)
         assert edit(adding("Plate")).kind == "committed"
 
@@ -108,7 +124,7 @@ def test_many_edits_and_faults_leave_descriptors_threads_and_files_flat(make):
             edit(adding("Cup"))
             edit("1 / 0")
             edit("import os; os._exit(1)")
-            eventually(lambda: pool._standby.done() and len(processes_of(pool.folder)) == 2)
+            eventually(lambda: pool._standby.done() and len(processes_of(pool.folder)) == 4)
 
         one_round()
         one_round()
@@ -116,7 +132,7 @@ def test_many_edits_and_faults_leave_descriptors_threads_and_files_flat(make):
         for _ in range(8):
             one_round()
         eventually(lambda: (us.num_fds(), us.num_threads()) <= before)
-        assert len([path for path in pool.folder.iterdir() if path.is_dir()]) == 2
+        assert len([path for path in pool.folder.iterdir() if path.is_dir()]) == 4
 
 
 def test_what_a_killed_pool_left_is_removed_by_the_next_and_the_living_is_left_alone(tmp_path):

@@ -10,6 +10,7 @@ from fake_blender import adding, setting
 
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, RequestFailed, ScriptFailed, SetupFailed
 from protocol.models import ExecuteRequest, InspectRequest
+from sandbox.breaker import Breaker
 from sandbox.pool import Pool
 from sandbox.snapshots import Snapshot, SnapshotUnfit
 
@@ -163,7 +164,39 @@ def test_a_fault_costs_only_its_own_edit(pool, scene, edit, name):
     assert outcome.message and outcome.snapshot is None
     assert scene.head == head and objects(scene) == ["Cup"]
     assert edit(adding("Spoon")).kind == "committed"
-    eventually(lambda: len(processes_of(pool.folder)) == 2)  # the active and the standby
+    eventually(lambda: len(processes_of(pool.folder)) == 4)  # the active and the standby
+
+
+def test_code_that_cost_two_blenders_is_not_run_a_third_time(pool, scene, edit, store):
+    deadly = adding("Plate") + "import os; os._exit(1)"
+    assert [edit(deadly).kind for _ in range(2)] == ["exited", "exited"]
+    before = scene._active.hello.pid
+    outcome = edit(deadly)
+    assert outcome.kind == "quarantined" and "exited, exited" in outcome.message
+    assert scene._active.hello.pid == before and objects(scene) == []
+    assert edit(deadly, stage="material").kind == "exited", "another stage is another matter"
+    assert edit(deadly + "\n").kind == "exited", "other code too"
+    assert Breaker(store.folder / "quarantine.jsonl").faults("geometry", deadly), "a resumed run knows it still"
+
+
+def test_every_lost_blender_is_told_once_with_its_kind(fake_blender, limits, store, tmp_path):
+    told = []
+    with Pool(fake_blender, limits, store, tmp_path / "logs", on_fault=told.append) as pool, pool.session() as scene:
+        edit = Editor(scene)
+        edit("import os; os._exit(1)")
+        edit("while True: pass", timeout_s=0.3)
+        edit("1 / 0")
+        edit(adding("Cup"))
+    assert [fault.kind for fault in told] == ["exited", "deadline"]
+
+
+def test_a_stage_has_limits_of_its_own(scene, edit, limits):
+    low = limits.model_copy(update={"memory_bytes": 200 << 20, "file_bytes": 1000})
+    scene.fresh(low)
+    assert edit("kept = bytearray(b'x') * (250 << 20)").kind in ("oom", "script_error")
+    assert edit("f = open('f', 'wb', 0); f.write(bytes(5000)); f.write(b'x')").kind == "script_error"
+    scene.fresh()
+    assert edit("f = open('f', 'wb', 0); f.write(bytes(5000)); f.write(b'x')").kind == "committed"
 
 
 def test_a_file_too_large_fails_inside_the_code(edit):
@@ -209,26 +242,26 @@ LEFTOVERS = {
 @pytest.mark.parametrize("name", LEFTOVERS)
 def test_what_an_edit_left_running_does_not_meet_the_next(scene, edit, name):
     edit(adding("Cup") + LEFTOVERS[name])
-    before = scene._active.process.pid
-    eventually(lambda: scene._active.unfit())
+    before = scene._active.hello.pid
+    eventually(lambda: scene._active.look().unfit)
     assert edit(adding("Plate")).kind == "committed"
-    assert scene._active.process.pid != before and objects(scene) == ["Cup", "Plate"]
+    assert scene._active.hello.pid != before and objects(scene) == ["Cup", "Plate"]
 
 
 def test_memory_that_a_failed_edit_keeps_is_not_the_next_ones_burden(scene, edit):
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     assert edit("import builtins; builtins.kept = bytearray(b'x') * (600 << 20)\n1 / 0").kind == "script_error"
-    assert scene._active.process.pid != before
+    assert scene._active.hello.pid != before
     assert edit("kept").kind == "script_error"
 
 
 def test_an_ordinary_active_one_is_kept(scene, edit):
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     for number in range(5):
         assert edit(adding(f"Cup{number}")).kind == "committed"
         assert edit("1 / 0").kind == "script_error"
     time.sleep(1)
-    assert edit("1").kind == "committed" and scene._active.process.pid == before
+    assert edit("1").kind == "committed" and scene._active.hello.pid == before
 
 
 def test_the_next_call_after_a_crash_comes_within_half_a_second(pool, scene, edit):
@@ -299,9 +332,9 @@ def test_any_snapshot_can_be_gone_on_from(scene, edit, store):
 
 def test_fresh_goes_on_in_another_process(scene, edit):
     edit(adding("Cup"))
-    before = scene._active.process.pid
+    before = scene._active.hello.pid
     scene.fresh()
-    assert scene._active.process.pid != before and objects(scene) == ["Cup"]
+    assert scene._active.hello.pid != before and objects(scene) == ["Cup"]
     assert edit(adding("Plate")).kind == "committed"
 
 
@@ -337,7 +370,7 @@ def test_without_a_standby_all_is_the_same_but_slower(fake_blender, limits, stor
         assert edit("import os; os.abort()").kind == "crashed"
         assert edit(CAMERA, {"world"}).kind == "violation"
         assert objects(scene) == ["Cup"]
-        eventually(lambda: len(processes_of(pool.folder)) == 1)
+        eventually(lambda: len(processes_of(pool.folder)) == 2)
 
 
 def test_sessions_side_by_side_do_not_disturb_each_other(pool):
