@@ -149,12 +149,17 @@ def _dump(worker: Worker, scene: Path) -> Dump:
 
 
 def _boxed(program: str) -> str:
-    """Code that runs the program in a Blender that already runs, without its command line."""
+    """Code that runs the program from its first line to its last in a Blender that already runs, as its user would,
+    and opens what it has saved."""
     return (
-        "import os\n"
-        "names = {'__name__': 'scene', '__file__': 'scene.py'}\n"
-        f"exec(compile({program!r}, 'scene.py', 'exec'), names)\n"
-        "names['build'](os.getcwd())\n"
+        "import os, sys\n"
+        "path = os.path.join(os.getcwd(), 'rebuilt.blend')\n"
+        "sys.argv = ['scene.py', '--', '--save', path]\n"
+        "try:\n"
+        f"    exec(compile({program!r}, 'scene.py', 'exec'), {{'__name__': '__main__', '__file__': 'scene.py'}})\n"
+        "except SystemExit as end:\n"
+        "    raise end.__context__ or end\n"
+        "bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)\n"
     )
 
 

@@ -137,13 +137,16 @@ def test_verify_rebuilds_the_scene_and_finds_a_changed_program(finished, tmp_pat
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["outcome"] == "identical"
     program = (folder / "scene.py").read_text()
-    (folder / "scene.py").write_text(program.replace("(0, 0, 1.05)", "(0, 0, 1.5)"))
-    try:
-        ended = start("verify", folder, "--json", asked=tmp_path / "a")
-        assert ended.returncode == 3
-        assert any("Lid" in name for name in json.loads(ended.stdout)["names"])
-    finally:
-        (folder / "scene.py").write_text(program)
+    afterwards = '    bpy.data.objects["Lid"].location.z = 1.5\n    if target:'
+    for old, new in (("(0, 0, 1.05)", "(0, 0, 1.5)"), ("    if target:", afterwards)):
+        assert old in program
+        (folder / "scene.py").write_text(program.replace(old, new))
+        try:
+            ended = start("verify", folder, "--json", asked=tmp_path / "a")
+            assert ended.returncode == 3
+            assert any("Lid" in name for name in json.loads(ended.stdout)["names"])
+        finally:
+            (folder / "scene.py").write_text(program)
 
 
 def test_a_recorded_run_replays_to_the_same_program_without_the_model(finished, picture, tmp_path):
