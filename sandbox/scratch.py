@@ -38,7 +38,7 @@ class Scratch:
         self._numbers = itertools.count(1)
 
     def worker_folder(self) -> Path:
-        """Where no other worker's code finds it: at L2 that can reach a socket whose path it knows."""
+        """Where no other worker's code finds it: below L3 that may reach a socket whose path it knows."""
         folder = self.folder / f"w{next(self._numbers)}-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700)
         return folder

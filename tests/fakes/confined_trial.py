@@ -74,6 +74,9 @@ print(json.dumps({
     "root": tried(lambda: open("/new", "w").write("x")),
     "usr": tried(lambda: open("/usr/new", "w").write("x")),
     "raw": tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW)),
+    "unix": tried(lambda: socket.socket(socket.AF_UNIX).close()),
+    "datagrams": tried(lambda: [end.close() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)]),
+    "pair": tried(lambda: [end.close() for end in socket.socketpair()]),
     "netlink": tried(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
     "child": tried(lambda: subprocess.run(["/bin/sh", "-c", "echo $((6*7))"], capture_output=True).stdout.decode()),
     "descriptors": tried(lambda: [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
@@ -105,7 +108,7 @@ def trial(worker, store):
     attempts = (ROOT / "sandbox" / "confinement" / "attempts.py").read_text().partition("\nif __name__")[0]
     places = {"root": str(ROOT), "agent": str(ROOT / "agent" / "__init__.py"), "store": str(store)}
     with Canaries() as canaries:
-        targets = canaries.targets | {"folder": str(worker.folder)}
+        targets = canaries.targets | {"folder": str(worker.folder), "shutting": ""}
         said = say(worker, f"{attempts}\nmain({targets!r})")
         claimed = {name for name, outcome in said.items() if not outcome.startswith("!")}
         touched = sorted(canaries.touched(claimed))
