@@ -88,20 +88,21 @@ print(json.dumps({
 def main(wanted, level, key, *more):
     assert os.environ["ANTHROPIC_API_KEY"] == key
     blender, folder = find_blender(wanted), Path(tempfile.mkdtemp(prefix="w-", dir="/tmp"))
-    store = Path(tempfile.mkdtemp(prefix="store-", dir=Path.home()))
-    (store / "kept").write_text("accepted")
     began = time.monotonic()
     worker = Worker(
-        blender, Limits(), folder, Path(tempfile.mkstemp()[1]), zmq.Context(), lambda spawn: spawn(), Level.parse(level)
+        blender, Limits(), folder, folder.with_suffix(".log"), zmq.Context(), lambda spawn: spawn(), Level.parse(level)
     )
     boot_s = time.monotonic() - began
     if more:
         print(folder, flush=True)
         time.sleep(60)
     try:
-        print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, store)}))
+        with tempfile.TemporaryDirectory(prefix="store-", dir=Path.home()) as store:
+            (Path(store) / "kept").write_text("accepted")
+            print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, Path(store))}))
     finally:
         worker.close()
+        folder.with_suffix(".log").unlink()
 
 
 def trial(worker, store):

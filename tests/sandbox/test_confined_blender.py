@@ -19,6 +19,7 @@ from sandbox.confinement import paths, probes
 from sandbox.confinement.levels import Level
 from sandbox.discovery import find_blender
 from sandbox.limits import MIB, Limits
+from sandbox.scratch import remove
 from sandbox.worker import Worker
 
 TRIAL = Path(__file__).parents[1] / "fakes" / "confined_trial.py"
@@ -160,3 +161,5 @@ def test_a_killed_parent_leaves_nothing(wanted, level):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     eventually(lambda: not processes_of(folder))
+    remove(folder)
+    folder.with_suffix(".log").unlink()
