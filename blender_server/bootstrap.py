@@ -32,7 +32,7 @@ def main():
 
     from blender_server import server
 
-    server.serve(options.epoch, log)
+    server.serve(options.epoch, log, options.shut)
 
 
 def _options(argv):
@@ -40,6 +40,7 @@ def _options(argv):
     parser.add_argument("--folder", required=True, help="private work folder; holds the sockets r and e")
     parser.add_argument("--epoch", required=True, help="names this process in every message")
     parser.add_argument("--vendor", required=True, help="folder with pyzmq and msgpack")
+    parser.add_argument("--shut", action="store_true", help="make no more sockets once the two are connected")
     return parser.parse_args(argv[argv.index("--") + 1 :] if "--" in argv else argv[1:])
 
 

@@ -13,7 +13,7 @@ import traceback
 
 import zmq
 
-from blender_server import describing, executing, fingerprint, inspecting, lifecycle, rendering, snapshots
+from blender_server import describing, executing, fingerprint, inspecting, lifecycle, rendering, shutting, snapshots
 from blender_server.refusals import Refusal
 from protocol import errors, wire
 
@@ -33,13 +33,16 @@ HANDLERS = {
 """Method → function of the request's fields that gives the reply's fields, or those and a list of payloads."""
 
 POLL_MS = 1000
+CONNECT_MS = 10000
 
 
-def serve(epoch, log):
+def serve(epoch, log, shut=False):
     """Say hello, then answer until told to stop or the parent is gone. Ends the process: nothing may outlive it."""
     context = zmq.Context()
     _start_echo()
     socket = _connect(context, "ipc://r")
+    if shut:
+        shutting.make_no_more_sockets()
     code = 1
     try:
         Server(socket, epoch, log).run()
@@ -57,7 +60,11 @@ def serve(epoch, log):
 def _connect(context, address):
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.LINGER, 0)
+    events = socket.get_monitor_socket(zmq.EVENT_CONNECTED)
     socket.connect(address)
+    if not events.poll(CONNECT_MS):
+        raise OSError("nobody listens at {}".format(address))
+    socket.disable_monitor()
     return socket
 
 

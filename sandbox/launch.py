@@ -72,9 +72,12 @@ def main(settings: str, *command: str) -> None:
         limit(name, value)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails with EFBIG instead of killing
     os.umask(0o077)
-    try:
-        if "confined" in wanted:
+    if "confined" in wanted:
+        try:
             confine(**wanted["confined"])
+        except OSError as error:
+            sys.exit(f"launch: the process cannot be confined: {error.strerror}")
+    try:
         os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"launch: {command[0]} cannot be started: {error.strerror}")

@@ -203,7 +203,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            confinement.command(command(blender, limits, folder, epoch)),
+            confinement.command(command(blender, limits, folder, epoch, shut=confinement.level == Level.CONFINED)),
             cwd=folder,
             env=environment(folder, **{MARK: epoch}),
             stdin=subprocess.DEVNULL,
@@ -219,15 +219,16 @@ def _spawn(
         confinement.started()
 
 
-def command(blender: Blender, limits: Limits, folder: Path, epoch: str) -> list[str]:
-    """Blender's own command line, then what its server reads."""
+def command(blender: Blender, limits: Limits, folder: Path, epoch: str, *, shut: bool = False) -> list[str]:
+    """Blender's own command line, then what its server reads. `shut` lets it make no more sockets once connected."""
+    shutting = ["--shut"] if shut else []
     if blender.kind == "wheel":
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
         start = [str(blender.executable), "-b", "--factory-startup", *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
-    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
+    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor), *shutting]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

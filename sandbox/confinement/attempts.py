@@ -88,6 +88,16 @@ def make_user_namespace():
     return "made"
 
 
+def make_no_more_sockets(path):
+    """What a confined Blender does once it is connected; nothing without a path."""
+    if path:
+        own = {"__name__": "shutting"}
+        with open(path) as file:
+            exec(file.read(), own)
+        own["make_no_more_sockets"]()
+    return "shut"
+
+
 def main(targets):
     pid = targets["pid"]
     say = {
@@ -106,6 +116,7 @@ def main(targets):
         "accounts": outcome(read, "/etc/passwd"),
         "tcp": outcome(connect, socket.AF_INET, socket.SOCK_STREAM, targets["tcp"]),
         "udp": outcome(connect, socket.AF_INET, socket.SOCK_DGRAM, targets["udp"]),
+        "shut": outcome(make_no_more_sockets, targets["shutting"]),
         "abstract socket": outcome(connect, socket.AF_UNIX, socket.SOCK_STREAM, "\0" + targets["abstract"]),
         "path socket": outcome(connect, socket.AF_UNIX, socket.SOCK_STREAM, targets["path"]),
         "own folder": outcome(write, os.path.join(targets["folder"], "own")),

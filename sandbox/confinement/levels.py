@@ -69,10 +69,9 @@ _PROMISES = {
     ),
     Level.CONFINED: Promise(
         "Also reading or writing files outside its folder and Blender's own, changing their modes, owners and times, "
-        "IP sockets, namespaces, and reading, tracing or signalling processes outside: Landlock and seccomp, without "
-        "capabilities, root included.",
-        "Connecting to a UNIX socket whose path outside it knows (before Linux 7.1), docker's and D-Bus's among them, "
-        "or to an abstract one (before Linux 6.12); learning whether a file or process of a given name exists.",
+        "any socket, namespaces, and reading, tracing or signalling processes outside: Landlock and seccomp, "
+        "without capabilities, root included.",
+        "Learning whether a file or a process of a given name or number exists.",
     ),
     Level.SANDBOXED: Promise(
         "All of that, and seeing anything else of the machine: bubblewrap with namespaces for users, processes, "

@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 from protocol.errors import SetupFailed
 from protocol.models import Value
-from sandbox.confinement import bubblewrap, cgroup, confining, landlock, paths
+from sandbox.confinement import bubblewrap, cgroup, confining, paths
 from sandbox.confinement.canaries import Canaries
 from sandbox.confinement.levels import Level
 from sandbox.limits import Limits
 
 PROBE_S = 20.0
 _ATTEMPTS = Path(__file__).with_name("attempts.py")
+_SHUTTING = paths.REPOSITORY / "blender_server" / "shutting.py"
 
 
 class Probe(Value):
@@ -81,9 +82,9 @@ _QUESTIONS = (
     _Question("tcp", "connect over TCP"),
     _Question("udp", "send over UDP"),
     _Question("user namespace", "make a user namespace"),
+    _Question("abstract socket", "connect to an abstract UNIX socket"),
+    _Question("path socket", "connect to a UNIX socket outside its folder"),
     _Question("see", "see that another process exists", Level.SANDBOXED),
-    _Question("abstract socket", "connect to an abstract UNIX socket", Level.SANDBOXED),
-    _Question("path socket", "connect to a UNIX socket outside its folder", Level.SANDBOXED),
 )
 
 
@@ -131,10 +132,11 @@ def try_out(level: Level) -> list[Probe]:
 
 def _run(level: Level, canaries: Canaries) -> subprocess.CompletedProcess[bytes]:
     python = Path(sys.executable)
-    read = paths.of_python(python)
+    read = [*paths.of_python(python), *paths.OURS]
+    targets = canaries.targets | {"shutting": str(_SHUTTING) if level == Level.CONFINED else ""}
     confinement = confining.confine_reading(level, read, canaries.folder, Limits())
     source = _ATTEMPTS.read_text(encoding="utf-8")
-    command = confinement.command([str(python), "-I", "-S", "-c", source, json.dumps(canaries.targets)])
+    command = confinement.command([str(python), "-I", "-S", "-c", source, json.dumps(targets)])
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
     try:
         return subprocess.run(
@@ -164,9 +166,8 @@ def _judge(level: Level, question: _Question, said: str, touched: set[str], cana
         got = question.attempt in touched
     expected = level < question.since and got
     words = "not stopped, as documented" if expected else "NOT STOPPED" if got else f"stopped: {said[:80].lstrip('!')}"
-    remedy = _kernel_remedy(question.attempt) if got else ""
     passed = expected or not got
-    return Probe(name=question.name, level=level, passed=passed, stopped=not got, detail=words, remedy=remedy)
+    return Probe(name=question.name, level=level, passed=passed, stopped=not got, detail=words)
 
 
 _SEEN_OUTSIDE = {"write", "mode", "truncate", "signal", "limits", "tcp", "udp", "abstract socket", "path socket"}
@@ -179,13 +180,6 @@ def _is_ours(attempt: str, said: str, canaries: Canaries) -> bool:
         own = Path("/proc/self/environ").read_bytes()[:65536].decode("latin-1")
         return said == own
     return canaries.secret in said or attempt == "accounts"
-
-
-def _kernel_remedy(attempt: str) -> str:
-    needed = {"abstract socket": (landlock.SCOPES_SINCE, "6.12"), "path socket": (landlock.PATH_SOCKETS_SINCE, "7.1")}
-    if attempt in needed and landlock.version() < needed[attempt][0]:
-        return f"Linux {needed[attempt][1]} or newer stops it at L2; L3 stops it on any."
-    return ""
 
 
 def _not_started(level: Level, reason: str, remedy: str) -> Probe:

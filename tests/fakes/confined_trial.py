@@ -74,6 +74,9 @@ print(json.dumps({
     "root": tried(lambda: open("/new", "w").write("x")),
     "usr": tried(lambda: open("/usr/new", "w").write("x")),
     "raw": tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW)),
+    "unix": tried(lambda: socket.socket(socket.AF_UNIX).close()),
+    "datagrams": tried(lambda: [end.close() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)]),
+    "pair": tried(lambda: [end.close() for end in socket.socketpair()]),
     "netlink": tried(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
     "child": tried(lambda: subprocess.run(["/bin/sh", "-c", "echo $((6*7))"], capture_output=True).stdout.decode()),
     "descriptors": tried(lambda: [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
@@ -86,26 +89,27 @@ def main(wanted, level, key, *more):
     assert os.environ["ANTHROPIC_API_KEY"] == key
     blender, folder = find_blender(wanted), Path(tempfile.mkdtemp(prefix="w-", dir="/tmp"))
     folders = Path(tempfile.mkdtemp(prefix="n-", dir="/tmp")), folder
-    store = Path(tempfile.mkdtemp(prefix="store-", dir=Path.home()))
-    (store / "kept").write_text("accepted")
     began = time.monotonic()
-    log = Path(tempfile.mkstemp()[1])
-    worker = Worker(blender, Limits(), folders, log, zmq.Context(), level=Level.parse(level))
+    worker = Worker(blender, Limits(), folders, folder.with_suffix(".log"), zmq.Context(), level=Level.parse(level))
     boot_s = time.monotonic() - began
     if more:
         print(folder, flush=True)
         time.sleep(60)
     try:
-        print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, folder, store)}))
+        with tempfile.TemporaryDirectory(prefix="store-", dir=Path.home()) as store:
+            (Path(store) / "kept").write_text("accepted")
+            print(json.dumps({"uid": os.getuid(), "boot_s": boot_s, **trial(worker, folder, Path(store))}))
     finally:
         worker.close()
+        for log in folder.parent.glob(f"{folder.name}*.log"):
+            log.unlink()
 
 
 def trial(worker, folder, store):
     attempts = (ROOT / "sandbox" / "confinement" / "attempts.py").read_text().partition("\nif __name__")[0]
     places = {"root": str(ROOT), "agent": str(ROOT / "agent" / "__init__.py"), "store": str(store)}
     with Canaries() as canaries:
-        targets = canaries.targets | {"folder": str(folder)}
+        targets = canaries.targets | {"folder": str(folder), "shutting": ""}
         said = say(worker, f"{attempts}\nmain({targets!r})")
         claimed = {name for name, outcome in said.items() if not outcome.startswith("!")}
         touched = sorted(canaries.touched(claimed))
