@@ -149,6 +149,9 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--no-standby", action="store_true", help="keep no spare Blender ready: less memory, slower recovery"
     )
+    run.add_argument("--level", metavar="L", help="isolation of Blender: L0 to L3; default: the best that holds here")
+    run.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
+    run.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
     run.add_argument("--fresh", action="store_true", help="move a run that is in DIR aside and start anew")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from agent import prompting
 from agent.config import Config, choose_model, load_config
 from agent.console import Console, answer
-from agent.delivery import Result
+from agent.delivery import Result, isolation
 from agent.errors import ConfigurationError, NodeUnfit, UsageError
 from agent.models.base import Model
 from agent.picture import Reference, read_reference
@@ -26,6 +26,7 @@ from agent.runs.run import Run
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
 from protocol.errors import ProcessFault
+from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.pool import OnFault, Pool
 from sandbox.snapshots import SnapshotStore
@@ -211,6 +212,7 @@ def _reconstruct(
         lifetime.enter_context(_log(folder))
         console = lifetime.enter_context(Console(folder.status, stream))
         pool, store = lifetime.enter_context(_pool(folder, config, blender, _recording(journal)))
+        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
         run = Run(
             config=config,
             reference=reference,
@@ -223,7 +225,8 @@ def _reconstruct(
             store=store,
             pool=pool,
         )
-        console.say(f"{folder.path}: {model.name} model, Blender {blender.version} ({blender.kind})")
+        blenders = f"Blender {blender.version} ({blender.kind})"
+        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
         for note in reference.notes:
             console.say(f"picture: {note}")
         return reconstruct(run)
@@ -234,7 +237,8 @@ def _pool(
     folder: RunFolder, config: Config, blender: Blender, on_fault: OnFault | None = None
 ) -> Iterator[tuple[Pool, SnapshotStore]]:
     store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
-    with Pool(blender, limits, store, folder.logs, standby=config.standby, on_fault=on_fault) as pool:
+    level = choose(config.level, config.require_level)
+    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu) as pool:
         yield pool, store
 
 
@@ -242,7 +246,7 @@ def _recording(journal: Journal) -> OnFault:
     """Every Blender that is lost is an event of the run."""
 
     def note(fault: ProcessFault) -> None:
-        journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message)
+        journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message, level=fault.level)
 
     return note
 
@@ -298,6 +302,9 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "budget.usd": options.max_cost,
         "limits.threads": options.threads,
         "standby": False if options.no_standby else None,
+        "level": options.level,
+        "require_level": options.require_level,
+        "gpu": True if options.gpu else None,
     }
 
 
@@ -318,7 +325,7 @@ def last_screen(folder: RunFolder, result: Result) -> str:
             f"score      {score}; {result.above_flat_db:+.2f} dB over a flat picture",
             f"rebuild    {result.proof.outcome} (largest deviation {result.proof.largest_deviation:g})",
             f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
-            f"model      {result.model}, Blender {result.blender}, isolation level: {result.isolation}",
+            f"model      {result.model}, Blender {result.blender}, isolation {result.isolation}",
             f"status     {result.status}{ended}",
         )
     )

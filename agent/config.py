@@ -12,11 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from agent.errors import ConfigurationError
 from agent.models.claude import key_present
 from protocol.models import Value
+from sandbox.confinement.levels import parse_wanted
 from sandbox.limits import MIB, Limits
 
 Preset = Literal["quick", "default", "fine"]
@@ -117,6 +126,12 @@ class BoxLimits(StageLimits):
         )
 
 
+NOT_SHAPING = {
+    "blender", "budget", "limits", "side_by_side", "standby", "recording", "level", "require_level", "gpu",
+}  # fmt: skip
+"""Settings that may differ when a run is resumed: the result is the same."""
+
+
 class Config(Value):
     preset: Preset = "default"
     model: ModelName | None = None
@@ -151,10 +166,23 @@ class Config(Value):
     prove_stages: bool = True
     """Prove the rebuild at each stage's end too, not only at the run's end."""
     standby: bool = True
+    level: str = "auto"
+    """How strongly Blender is confined: L0 to L3, or the best that holds here."""
+    require_level: str | None = None
+    """Refuse to run where the level in force would be lower."""
+    gpu: bool = False
+    """Let Blender use the graphics cards, which at L3 it does not see otherwise."""
+
+    @field_validator("level", "require_level")
+    @classmethod
+    def _known_level(cls, name: str | None) -> str | None:
+        if name is not None:
+            parse_wanted(name)
+        return name
 
     def digest(self) -> str:
         """Of everything that shapes the result, so that a resumed run can tell whether it is the same one."""
-        shaping = self.model_dump_json(exclude={"blender", "budget", "limits", "side_by_side", "standby", "recording"})
+        shaping = self.model_dump_json(exclude=NOT_SHAPING)
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 

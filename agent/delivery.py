@@ -27,6 +27,7 @@ from agent.tools.base import tell
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
+from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import FACTORS
 
@@ -61,6 +62,7 @@ class Result(Value):
     model: str
     blender: str
     isolation: str
+    """The level in force: "L3 sandboxed"."""
     prompts: str
     """Digest of the prompt files."""
     seed: int
@@ -122,6 +124,10 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     return result
 
 
+def isolation(pool: Pool) -> str:
+    return f"{pool.level} {pool.level.word}"
+
+
 PERCENT = {"initialisation": 30, "geometry": 50, "material": 65, "composition": 75, "lighting": 85, "camera": 92}
 
 
@@ -151,7 +157,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         stopped_by=stopped,
         model=run.model.name,
         blender=run.blender.version,
-        isolation="process",
+        isolation=isolation(run.pool),
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,
         spent=run.ledger.spent(),

@@ -17,6 +17,9 @@ import psutil
 
 from agent.models.claude import key_present
 from protocol.models import Value
+from sandbox.confinement import probes
+from sandbox.confinement.levels import Level
+from sandbox.confinement.probes import Probe
 from sandbox.discovery import INSTALL_ONE, Blender, Problem, find_blenders
 from sandbox.folders import state_folder
 from sandbox.limits import GIB, MIB
@@ -29,20 +32,14 @@ ENOUGH_DISK_BYTES = GIB
 
 
 class Isolation(Value):
-    """How far code that a model writes is kept from this machine."""
+    """How far code that a model writes is kept from this machine: the best level whose probes all pass now."""
 
-    level: str = "L0"
-    name: str = "process"
-    in_force: tuple[str, ...] = (
-        "a process of its own that ends with us",
-        "deadlines, after which the whole process tree is killed",
-        "limits on memory, files, processes and output",
-        "a clean environment without keys",
-    )
-    not_stopped: tuple[str, ...] = (
-        "reading and writing your files with your rights",
-        "using the network",
-    )
+    level: str
+    name: str
+    stops: str
+    does_not_stop: str
+    probes: tuple[Probe, ...]
+    """What was tried, at each level."""
 
 
 class Machine(Value):
@@ -89,12 +86,18 @@ def diagnose() -> Diagnosis:
         usable=not any(thing.prevents_runs for thing in missing),
         blenders=blenders,
         problems=problems,
-        isolation=Isolation(),
+        isolation=_isolation(),
         model="claude" if key_present() else "offline",
         key=key_present(),
         machine=machine,
         missing=missing,
     )
+
+
+def _isolation() -> Isolation:
+    best, found = probes.best(), probes.reach().probes
+    stops = " ".join(level.stops for level in Level if level <= best)
+    return Isolation(level=str(best), name=best.word, stops=stops, does_not_stop=best.does_not_stop, probes=found)
 
 
 def doctor(json: bool = False) -> int:
@@ -141,10 +144,21 @@ def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machi
     for python in {blender.python for blender in blenders if not is_provided(blender.python)}:
         why, fix = f"not yet fetched for Blender's Python {python}", "The next run fetches them, or takes SEIG_WHEELS."
         yield Missing(what="pyzmq and msgpack", why=why, fix=fix, prevents_runs=False)
+    yield from _unreached()
     yield from _scarce(machine)
     if not key_present():
         why, fix = "no key, so runs use the offline model", "Set ANTHROPIC_API_KEY to let Claude do it."
         yield Missing(what="Claude", why=why, fix=fix, prevents_runs=False)
+
+
+def _unreached() -> Iterator[Missing]:
+    """What keeps this machine from the next level of isolation."""
+    reach = probes.reach()
+    if (best := reach.best()) < max(Level):
+        level = Level(best + 1)
+        failed = next(probe for probe in reach.of(level) if not probe.passed)
+        fix = failed.remedy or "Run in a container or as a user of its own."
+        yield Missing(what=f"isolation {level}", why=f"{failed.name}: {failed.detail}", fix=fix, prevents_runs=False)
 
 
 def _is_wanted(problem: Problem) -> bool:
@@ -170,13 +184,15 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     yield from _blender_lines(diagnosis)
     yield ""
     yield f"Model      {diagnosis.model}{' (a key is present)' if diagnosis.key else ' (no key)'}"
-    yield from _paragraph("Isolation", f"{isolation.level} {isolation.name}: {'; '.join(isolation.in_force)}")
-    yield from _paragraph("", f"does not stop generated code from {' or from '.join(isolation.not_stopped)}")
+    yield from _paragraph("Isolation", f"{isolation.level} {isolation.name}. Stops: {isolation.stops}")
+    yield from _paragraph("", f"Does not stop: {isolation.does_not_stop}")
     yield f"Machine    {machine.system}, {machine.cores} cores"
     yield f"Memory     {_size(machine.memory_free_bytes)} free of {_size(machine.memory_bytes)}"
     yield f"Disk       {_size(machine.disk_free_bytes)} free in {Path.cwd()}"
     yield f"GPU        {', '.join(machine.gpus) or 'none that Blender can render with; the processor does it'}"
     yield f"Python     {machine.python}"
+    yield ""
+    yield from _probe_lines(isolation)
     if diagnosis.missing:
         yield ""
         yield "Missing"
@@ -185,6 +201,24 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"      {thing.fix}"
     yield ""
     yield "Ready to run." if diagnosis.usable else "Not ready: see ✗ above."
+
+
+def _probe_lines(isolation: Isolation) -> Iterator[str]:
+    """What a child tried at each level of isolation, and what became of it."""
+    levels = sorted({probe.level for probe in isolation.probes if probe.level >= Level.CONFINED})
+    names = dict.fromkeys(probe.name for probe in isolation.probes if probe.level in levels)
+    yield f"{'Tried by a child at':<46}" + "".join(f"{level!s:<10}" for level in levels)
+    for name in names:
+        found = {probe.level: probe for probe in isolation.probes if probe.name == name}
+        yield f"  {name:<44}" + "".join(f"{_became(found.get(level)):<10}" for level in levels)
+
+
+def _became(probe: Probe | None) -> str:
+    if probe is None:
+        return "–"
+    if not probe.passed:
+        return "FAILED"
+    return "stopped" if probe.stopped else "works" if probe.name == probes.WORKS else "open"
 
 
 def _paragraph(heading: str, text: str) -> list[str]:

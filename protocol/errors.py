@@ -41,6 +41,8 @@ class ProcessFault(BlenderError):
     """The Blender is gone or must go; the scene it held is lost. `kind` is the word the model is told."""
 
     kind = "crashed"
+    level = ""
+    """Isolation level that was in force, where a pool tells of it."""
 
     def __init__(self, method: str, message: str, log_tail: str = "") -> None:
         super().__init__("{}: {}".format(method, message))

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from protocol.models import InspectReply, InspectRequest, PresetView, RenderRequest, TargetView, View
+from sandbox.confinement.choosing import choose
 from sandbox.discovery import find_blender
 from sandbox.limits import Limits
 from sandbox.pool import OnFault, Pool
@@ -33,12 +34,18 @@ class Box:
         blender: str | None = None,
         limits: Limits | None = None,
         standby: bool = True,
+        level: str = "auto",
+        require_level: str | None = None,
+        gpu: bool = False,
         on_fault: OnFault | None = None,
     ) -> None:
         """`folder` keeps snapshots and logs; without one they are gone at the end. `blender` is a path, a version
-        ("4.5") or "wheel"; without one the first that is found. `standby` trades memory for a quick recovery."""
+        ("4.5") or "wheel"; without one the first that is found. `standby` trades memory for a quick recovery. `level`
+        is how strongly Blender is confined ("L0" to "L3"; "auto": the best that holds here, as `box.level` tells);
+        below `require_level` it does not start (SetupFailed). `gpu` lets Blender use the graphics cards."""
         self._folder, self._blender = folder, blender
         self._limits, self._standby, self._on_fault = limits or Limits(), standby, on_fault
+        self._levels, self._gpu = (level, require_level), gpu
         self._lifetime = contextlib.ExitStack()
         self._edits = 0
 
@@ -47,7 +54,9 @@ class Box:
             folder = Path(self._folder or lifetime.enter_context(tempfile.TemporaryDirectory(prefix="seig-")))
             self.store = SnapshotStore(folder / "snapshots")
             blender = find_blender(self._blender)
-            pool = Pool(blender, self._limits, self.store, folder / "logs", self._standby, self._on_fault)
+            self.level = choose(*self._levels)
+            logs = folder / "logs"
+            pool = Pool(blender, self._limits, self.store, logs, self._standby, self._on_fault, self.level, self._gpu)
             self._session = lifetime.enter_context(lifetime.enter_context(pool).session())
             self._lifetime = lifetime.pop_all()
         return self

@@ -49,7 +49,7 @@ class Worker:
         on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
-        self.limits, self._on_fault = limits, on_fault
+        self.limits, self._level, self._on_fault = limits, level, on_fault
         settings = Settings(
             blender=blender,
             limits=limits,
@@ -126,6 +126,7 @@ class Worker:
         try:
             return call()
         except ProcessFault as fault:
+            fault.level = str(self._level)
             if not self.nanny.told:  # not one that nobody wanted any more
                 self._on_fault(fault)
             self.nanny.tell_to_end()

@@ -55,7 +55,7 @@ class Reach(Value):
         return max(level for level in Level if self.holds(level))
 
 
-_WORKS = "write to its own folder"
+WORKS = "write to its own folder"
 
 
 class _Question(NamedTuple):
@@ -126,7 +126,7 @@ def try_out(level: Level) -> list[Probe]:
             return [_not_started(level, words or f"exit code {done.returncode}", _remedy(level, words))]
         touched = canaries.touched({attempt for attempt, outcome in said.items() if not outcome.startswith("!")})
         works = said["own folder"] == "written"
-        found = [Probe(name=_WORKS, level=level, passed=works, detail=said["own folder"])]
+        found = [Probe(name=WORKS, level=level, passed=works, detail=said["own folder"])]
         return found + [_judge(level, question, said[question.attempt], touched, canaries) for question in _QUESTIONS]
 
 
