@@ -11,6 +11,7 @@ IMAGE ?=
 OUT ?=
 MODEL ?=
 BLENDER ?=
+ONLY ?=
 ARGS ?=
 export BLENDER
 
@@ -50,6 +51,11 @@ resume show verify:
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
 	@$(AGENT) -m pytest -q -m "not live" $(ARGS)
+
+.PHONY: bench
+bench: ## what the box costs and how fast it recovers [ONLY=recovery] [BLENDER=/path]
+	$(call set-up,test)
+	@$(AGENT) bench/box.py $(if $(ONLY),--only "$(ONLY)") $(if $(BLENDER),--blender "$(BLENDER)") $(ARGS)
 
 .PHONY: check
 check: ## lint, format, types and syntax; needs no Blender and no key
