@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -19,6 +20,8 @@ from sandbox.limits import Limits
 from sandbox.nanny.requests import LookReply, Settings
 from sandbox.process import BlenderProcess
 from sandbox.scratch import copy, remove
+
+log = logging.getLogger(__name__)
 
 RESTLESS_S, RESTLESS_SHARE = 0.2, 0.3
 """Processor time while idle, at least and as a share of the time, that only a thread left behind explains."""
@@ -99,6 +102,8 @@ class Ward:
         with self._ending:
             if not self._ended:
                 self._ended = True
+                if self._link.dropped:
+                    log.warning("messages that answered nothing: %s", dict(self._link.dropped))
                 self.process.kill()
                 self.process.close()
                 remove(self._folder)
@@ -119,7 +124,9 @@ class Ward:
         if self.process.has_company():
             return "what an edit started in it still runs"
         idle_s, used_s = time.monotonic() - self._idle_since, self.process.processor_s() - self._used_until_idle_s
-        if used_s > max(RESTLESS_S, RESTLESS_SHARE * idle_s):
+        if used_s > max(log = logging.getLogger(__name__)
+
+RESTLESS_S, RESTLESS_SHARE * idle_s):
             return f"it worked for {used_s:.1f} s though nothing was asked of it"
         return ""
 
