@@ -124,9 +124,7 @@ class Ward:
         if self.process.has_company():
             return "what an edit started in it still runs"
         idle_s, used_s = time.monotonic() - self._idle_since, self.process.processor_s() - self._used_until_idle_s
-        if used_s > max(log = logging.getLogger(__name__)
-
-RESTLESS_S, RESTLESS_SHARE * idle_s):
+        if used_s > max(RESTLESS_S, RESTLESS_SHARE * idle_s):
             return f"it worked for {used_s:.1f} s though nothing was asked of it"
         return ""
 
