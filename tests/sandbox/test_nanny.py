@@ -28,7 +28,8 @@ if not os.fork():
 def test_a_nanny_never_sees_a_key(scene, monkeypatch, pool):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "canary")
     scene.fresh()
-    for process in processes_of(pool.folder):
+    workers = (scene._active, pool._standby.result())
+    for process in (psutil.Process(pid) for one in workers for pid in (one.nanny.pid, one.hello.pid)):
         assert "canary" not in str(process.environ()) + str(process.cmdline())
 
 
