@@ -32,7 +32,7 @@ class Limits(Value):
 
     @property
     def nanny_bytes(self) -> int:
-        """Resident memory of the nanny, at which it ends a Blender that sends without an end. Measured: 60 MiB when
+        """Resident memory of the nanny, at which it ends a Blender that sends without an end. Measured: 38 MiB when
         idle; a reply is held three times while it is passed on."""
         return 128 * MIB + 3 * self.reply_bytes
 
