@@ -14,7 +14,7 @@ from typing import BinaryIO
 import zmq
 
 from protocol import wire
-from protocol.errors import REFUSED, ProcessFault
+from protocol.errors import REFUSED, ProcessFault, RequestFailed
 from protocol.link import Context
 from sandbox.nanny.requests import (
     LimitRequest,
@@ -85,6 +85,8 @@ class Nanny:
             answer = _HANDLERS.get(message.method, _pass_on)(ward, message)
         except Unfit as error:
             answer = wire.Message(wire.REPLY, "", 0, "", status=REFUSED, message=str(error))
+        except RequestFailed as error:  # too large to be sent on
+            answer = wire.Message(wire.REPLY, "", 0, "", status=error.code, message=error.message)
         except ProcessFault as fault:
             self._note_end(fault)
             answer = wire.Message(

@@ -30,7 +30,7 @@ CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Unfit(Exception):
-    """What was saved cannot be taken."""
+    """A file that cannot be taken, from Blender or from outside."""
 
 
 class Ward:
@@ -131,8 +131,12 @@ class Ward:
     def _put(self, file: Path) -> str:
         name = _new_name()
         try:
+            source = open(file, "rb")  # noqa: SIM115  (closed below)
+        except OSError as error:
+            raise Unfit(f"{file} cannot be read: {error.strerror}") from error
+        try:
             target = os.open(name, CREATE, 0o600, dir_fd=self._folder_fd)
-            with open(file, "rb") as source, os.fdopen(target, "wb"):
+            with source, os.fdopen(target, "wb"):
                 copy(source.fileno(), target)
         except OSError as error:
             self.process.kill_root()
