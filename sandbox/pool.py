@@ -29,8 +29,8 @@ from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits
+from sandbox.nannies import NannyProcess
 from sandbox.nanny.requests import Settings
-from sandbox.nanny_process import NannyProcess
 from sandbox.scratch import Scratch
 from sandbox.snapshots import Snapshot, SnapshotStore
 from sandbox.transaction import SceneSession

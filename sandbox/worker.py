@@ -16,6 +16,7 @@ from protocol.models import HelloReply, Request, SnapshotReply
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
+from sandbox.nannies import NannyProcess
 from sandbox.nanny.requests import (
     LimitRequest,
     LookReply,
@@ -25,7 +26,6 @@ from sandbox.nanny.requests import (
     SaveRequest,
     Settings,
 )
-from sandbox.nanny_process import NannyProcess
 
 T = TypeVar("T")
 

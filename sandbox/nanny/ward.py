@@ -17,8 +17,8 @@ from protocol.errors import ProcessFault, ProtocolViolated
 from protocol.link import Context, Link
 from protocol.models import REQUESTS
 from sandbox.limits import Limits
+from sandbox.nanny.process import BlenderProcess
 from sandbox.nanny.requests import LookReply, Settings
-from sandbox.process import BlenderProcess
 from sandbox.scratch import copy, remove
 
 log = logging.getLogger(__name__)

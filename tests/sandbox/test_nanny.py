@@ -45,7 +45,7 @@ def test_a_killed_nanny_takes_its_blender_along_and_costs_one_edit(pool, scene, 
 
 def test_a_nanny_that_does_not_answer_is_killed_with_its_blender(fake_blender, limits, store, tmp_path, monkeypatch):
     monkeypatch.setattr("protocol.client.NANNY_PATIENCE_S", 0.5)
-    monkeypatch.setattr("sandbox.nanny_process.PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.nannies.PATIENCE_S", 0.5)
     with Pool(fake_blender, limits, store, tmp_path / "logs") as pool, pool.session() as scene:
         edit = Editor(scene)
         edit(adding("Cup"))

@@ -17,7 +17,7 @@ from needs import lacking
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, SetupFailed
 from protocol.models import ExecuteRequest, InspectRequest
 from sandbox.limits import MIB, Limits
-from sandbox.process import command
+from sandbox.nanny.process import command
 from sandbox.scratch import remove_abandoned
 from sandbox.worker import Worker
 

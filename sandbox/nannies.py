@@ -13,9 +13,9 @@ import threading
 from pathlib import Path
 
 from protocol import errors
+from sandbox.nanny.process import environment
 from sandbox.nanny.requests import Settings
 from sandbox.nanny.serving import END
-from sandbox.process import environment
 from sandbox.scratch import remove
 from sandbox.tree import Tree
 

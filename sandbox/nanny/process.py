@@ -24,13 +24,13 @@ from sandbox.confinement.confining import Confinement, confine, rlimits
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
-from sandbox.output import Output
+from sandbox.nanny.output import Output
 from sandbox.scratch import used_bytes
 from sandbox.tree import MARK, Tree, resident_bytes
 
 log = logging.getLogger(__name__)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """All that a Blender sees of our environment, which may hold keys."""
