@@ -1,4 +1,4 @@
-"""Owns what one Blender may use. Enforced by `launch` (rlimits), `nanny.process` (the watch), `protocol.link` (sizes)."""
+"""Owns what one Blender may use. Enforced by `launch` (rlimits), `nanny.process` (watch), `protocol.link` (sizes)."""
 
 from __future__ import annotations
 
