@@ -79,6 +79,15 @@ class Diagnosis(Value):
     missing: tuple[Missing, ...]
 
 
+class Inventory(Value):
+    """What `blenders` says of this machine."""
+
+    blenders: tuple[Blender, ...]
+    """The first is the one that a run uses."""
+    problems: tuple[Problem, ...]
+    missing: tuple[Missing, ...]
+
+
 def diagnose() -> Diagnosis:
     found = find_blenders()
     blenders = tuple(one for one in found if isinstance(one, Blender))
@@ -107,8 +116,10 @@ def doctor(json: bool = False) -> int:
 def blenders(json: bool = False) -> int:
     """Print every Blender found, the one that a run uses first; 69 when none is usable."""
     diagnosis = diagnose()
-    shown = diagnosis.model_dump_json(indent=2, include={"blenders", "problems"})
-    print(shown if json else "\n".join(_blender_lines(diagnosis)))
+    missing = tuple(_missing_blenders(diagnosis.blenders, diagnosis.problems))
+    inventory = Inventory(blenders=diagnosis.blenders, problems=diagnosis.problems, missing=missing)
+    lines = [*_blender_lines(diagnosis), *_missing_lines(missing)]
+    print(inventory.model_dump_json(indent=2) if json else "\n".join(lines))
     return 0 if diagnosis.blenders else NODE_UNFIT
 
 
@@ -133,11 +144,7 @@ def _system_name() -> str:
 
 
 def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machine: Machine) -> Iterator[Missing]:
-    for problem in problems:
-        what = f"{problem.executable} ({problem.found})"
-        yield Missing(what=what, why=problem.reason, fix=problem.remedy, prevents_runs=_is_wanted(problem))
-    if not blenders:
-        yield Missing(what="Blender", why="none that can be used was found", fix=INSTALL_ONE, prevents_runs=True)
+    yield from _missing_blenders(blenders, problems)
     for python in {blender.python for blender in blenders if not is_provided(blender.python)}:
         why, fix = f"not yet fetched for Blender's Python {python}", "The next run fetches them, or takes SEIG_WHEELS."
         yield Missing(what="pyzmq and msgpack", why=why, fix=fix, prevents_runs=False)
@@ -145,6 +152,14 @@ def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machi
     if not key_present():
         why, fix = "no key, so runs use the offline model", "Set ANTHROPIC_API_KEY to let Claude do it."
         yield Missing(what="Claude", why=why, fix=fix, prevents_runs=False)
+
+
+def _missing_blenders(blenders: tuple[Blender, ...], problems: tuple[Problem, ...]) -> Iterator[Missing]:
+    for problem in problems:
+        what = f"{problem.executable} ({problem.found})"
+        yield Missing(what=what, why=problem.reason, fix=problem.remedy, prevents_runs=_is_wanted(problem))
+    if not blenders:
+        yield Missing(what="Blender", why="none that can be used was found", fix=INSTALL_ONE, prevents_runs=True)
 
 
 def _is_wanted(problem: Problem) -> bool:
@@ -177,14 +192,18 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"Disk       {_size(machine.disk_free_bytes)} free in {Path.cwd()}"
     yield f"GPU        {', '.join(machine.gpus) or 'none that Blender can render with; the processor does it'}"
     yield f"Python     {machine.python}"
-    if diagnosis.missing:
-        yield ""
-        yield "Missing"
-    for thing in diagnosis.missing:
-        yield f"  {'✗' if thing.prevents_runs else '•'} {thing.what}: {thing.why}"
-        yield f"      {thing.fix}"
+    yield from _missing_lines(diagnosis.missing)
     yield ""
     yield "Ready to run." if diagnosis.usable else "Not ready: see ✗ above."
+
+
+def _missing_lines(missing: tuple[Missing, ...]) -> Iterator[str]:
+    if missing:
+        yield ""
+        yield "Missing"
+    for thing in missing:
+        yield f"  {'✗' if thing.prevents_runs else '•'} {thing.what}: {thing.why}"
+        yield f"      {thing.fix}"
 
 
 def _paragraph(heading: str, text: str) -> list[str]:
