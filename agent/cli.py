@@ -18,12 +18,12 @@ EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
   3   verify: the rebuilt scene differs
   10  a budget is used up and there is no usable scene
-  64  usage; an output folder that belongs to another run
-  65  the picture cannot be read
+  64  wrong usage; an output folder that belongs to another run
+  65  the picture, or the scene to verify, cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable
   70  a defect of this program
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
-  78  a setting, key or model is refused"""
+  78  a setting in a file, a key or a model is refused"""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -20,7 +20,7 @@ class UsageError(RunError):
 
 
 class InputUnreadable(RunError):
-    """The picture cannot be read."""
+    """The picture, or a run's file, cannot be read."""
 
     exit_code = 65
 

@@ -61,10 +61,14 @@ def test_a_picture_that_cannot_be_read_exits_65_and_names_it(tmp_path, name, con
     assert not (tmp_path / "out").exists()
 
 
-def test_a_setting_out_of_range_exits_78_and_names_it(picture, tmp_path):
+def test_a_setting_out_of_range_exits_64_as_an_option_and_78_in_a_file(picture, tmp_path):
     ended = seig("run", picture, "--rollouts", "99", "--out", tmp_path / "out")
+    assert ended.returncode == 64
+    assert "--rollouts" in said(ended)
+    (tmp_path / "seig.toml").write_text("rollouts = 99")
+    ended = seig("run", picture, "--config", tmp_path / "seig.toml", "--out", tmp_path / "out")
     assert ended.returncode == 78
-    assert "rollouts" in said(ended)
+    assert "seig.toml" in said(ended) and "rollouts" in said(ended)
 
 
 def test_claude_without_a_key_exits_78_and_says_the_ways_out(picture, tmp_path):
