@@ -37,7 +37,7 @@ run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] 
 	@$(AGENT) -m agent run $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- "$$IMAGE"
 
 .PHONY: resume show verify
-resume: ## OUT=runs/NAME: go on with a run that was stopped or killed
+resume: ## OUT=runs/NAME [ARGS="--max-minutes 300"]: go on with a run that was stopped, killed or out of budget
 show: ## OUT=runs/NAME: what a run has come to
 verify: ## OUT=runs/NAME: build a run's scene from its program again, and compare
 resume show verify:

@@ -8,10 +8,13 @@ import sys
 import pytest
 from PIL import Image
 
+from sandbox.folders import ROOT
 
-def seig(*arguments, **environment):
+
+def seig(*arguments, cwd=ROOT, **environment):
     ended = subprocess.run(
         [sys.executable, "-m", "agent", *map(str, arguments)],
+        cwd=cwd,
         env={**os.environ, "ANTHROPIC_API_KEY": "", **environment},
         capture_output=True,
         text=True,
@@ -106,10 +109,34 @@ def test_an_output_folder_that_is_a_file_or_holds_other_things_exits_64(picture,
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
 
 
-def test_an_output_folder_that_cannot_be_written_exits_69(picture):
-    ended = seig("run", picture, "--out", "/proc/nowhere/out")
+@pytest.mark.parametrize("out", ["/proc/nowhere/out", f"/tmp/{'long' * 100}/out"])
+def test_an_output_folder_that_cannot_be_written_exits_69_before_a_blender_is_looked_for(picture, out):
+    ended = seig("run", picture, "--out", out, "--blender", "/no/blender")
     assert ended.returncode == 69
-    assert "/proc/nowhere/out" in said(ended)
+    assert f"output folder {out} cannot be written to" in said(ended) and "Choose another OUT" in said(ended)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(picture, tmp_path):
+    assert seig("run", picture, "--out", tmp_path / "new" / "out", "--blender", "/no/blender").returncode == 69
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "way_out"), [("", "Give the path"), ("https://example.org/a.png", "Download it first")]
+)
+def test_a_picture_that_is_no_path_exits_64_and_says_what_to_give(image, way_out):
+    ended = seig("run", image)
+    assert ended.returncode == 64
+    assert way_out in said(ended)
+
+
+def test_a_picture_whose_name_begins_with_a_dash_is_read_after_two_dashes(picture, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    picture.rename(tmp_path / "-picture.png")
+    ended = seig("run", "--blender", "/no/blender", "--", "-picture.png", cwd=tmp_path)
+    assert ended.returncode == 69 and "/no/blender" in said(ended)
+    ended = seig("run", "--", "-absent.png", cwd=tmp_path)
+    assert ended.returncode == 65 and "-absent.png" in said(ended)
 
 
 @pytest.mark.parametrize("command", ["resume", "show", "verify"])
@@ -124,7 +151,7 @@ def test_show_tells_an_unfinished_run_and_how_to_go_on(tmp_path):
     (tmp_path / "journal.jsonl").write_text(json.dumps(entry) + "\n")
     ended = seig("show", tmp_path)
     assert ended.returncode == 0
-    assert f"seig resume {tmp_path}" in ended.stdout
+    assert f"make resume OUT={tmp_path}\n" in ended.stdout
     assert json.loads(seig("show", tmp_path, "--json").stdout)["status"] == "unfinished"
 
 
