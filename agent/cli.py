@@ -18,7 +18,7 @@ from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
 EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
   3   verify: the rebuilt scene differs
-  10  a budget is used up and there is no usable scene
+  10  a budget is used up and there is no usable scene: resume with a larger one
   64  wrong usage; an output folder that belongs to another run
   65  the picture, or the scene to verify, cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable

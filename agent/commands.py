@@ -136,7 +136,8 @@ def _begun_as(folder: RunFolder) -> tuple[dict[str, Any], Config]:
 
 def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> Reference:
     """The picture that the run was started with, as it lies in its folder."""
-    again = f"Give the picture again, and the run goes on: {command('run', entry['source'], out=folder.path)}"
+    run_again = command("run", entry["source"], out=folder.path)
+    again = f"Give the picture again, with the options of then, and the run goes on: {run_again}"
     try:
         reference = read_reference(folder.reference, config.target_px)
     except InputUnreadable as error:
@@ -173,10 +174,9 @@ def _delivered(folder: RunFolder) -> str:
             return folder.program.read_text(encoding="utf-8")
     except OSError as error:
         message = f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}."
-        remedy = f"Its run writes it again from its record: {command('resume', folder.path)}"
-        raise InputUnreadable(
-            message, remedy if isinstance(error, FileNotFoundError) else "See to its rights."
-        ) from None
+        again = f"The run writes it again from its record: {command('resume', folder.path)}"
+        remedy = again if isinstance(error, FileNotFoundError) else "See to its rights."
+        raise InputUnreadable(message, remedy) from None
     except UnicodeDecodeError:
         message = f"{folder.program} was changed from outside: it is no UTF-8 text."
         raise InputUnreadable(message, f"Remove it, then: {command('resume', folder.path)}") from None
@@ -298,10 +298,9 @@ def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may well be the failure
-            facts = {"exit_code": error.exit_code} if isinstance(error, RunError) else {}
-            journal.note(
-                "failed", kind=type(error).__name__, message=str(error), minutes=ledger.spent().minutes, **facts
-            )
+            code = error.exit_code if isinstance(error, RunError) else None
+            kind, minutes = type(error).__name__, ledger.spent().minutes
+            journal.note("failed", kind=kind, message=str(error), exit_code=code, minutes=minutes)
         raise
 
 

@@ -228,7 +228,7 @@ def _in_plain_words(error: ErrorDetails, names: list[str]) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return "is not known", _known_instead(names)
     must = next((words.format(**facts) for part, words in _KINDS.items() if kind.startswith(part)), error["msg"])
-    return f"{must}, not {got if isinstance(got, int | float) else repr(got)[:80]}", ""
+    return f"{must}, not {f'{got:.10g}' if isinstance(got, float) else repr(got)[:80]}", ""
 
 
 _KINDS = {

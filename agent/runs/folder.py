@@ -130,12 +130,13 @@ class RunFolder:
         """What earlier processes noted of this run's budget and time."""
         budget, minutes = None, 0.0
         for entry in read_journal(self.journal):
-            if entry["event"] == "resumed":
-                budget = entry.get("budget", budget)
-            elif entry["event"] == "failed":
-                minutes = max(minutes, entry.get("minutes", 0.0))
-            elif entry["event"] == "result":
-                minutes = max(minutes, entry["result"]["spent"]["minutes"])
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # a line that was changed from outside
+                if entry["event"] == "resumed":
+                    budget = Budget.model_validate(entry["budget"])
+                elif entry["event"] == "failed":
+                    minutes = max(minutes, float(entry["minutes"]))
+                elif entry["event"] == "result":
+                    minutes = max(minutes, float(entry["result"]["spent"]["minutes"]))
         return History(budget=budget, minutes=minutes)
 
     @contextlib.contextmanager

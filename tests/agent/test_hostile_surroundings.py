@@ -228,6 +228,21 @@ def test_closed_standard_streams_are_no_error(begun):
         assert ended.returncode == 0
 
 
+def test_the_budget_last_given_and_the_time_taken_are_read_past_lines_that_were_changed(begun):
+    budget = {"calls": 9, "tokens": 5, "minutes": 3.0, "usd": None}
+    notes = [
+        {"event": "resumed", "budget": budget},
+        {"event": "failed", "minutes": 2.5},
+        {"event": "failed", "minutes": "long"},
+        {"event": "resumed", "budget": {"wings": 2}},
+        {"event": "result", "result": 3},
+    ]
+    with (begun / "journal.jsonl").open("a") as journal:
+        journal.writelines(json.dumps(note) + "\n" for note in notes)
+    history = RunFolder(begun).history()
+    assert (history.budget, history.minutes) == (Budget(**budget), 2.5)
+
+
 def test_sums_outlive_a_torn_and_a_damaged_line_of_the_ledger(tmp_path):
     path = tmp_path / "ledger.jsonl"
     place = Place(rollout=-1, stage="geometry", round=1, role="generator", ordinal=0)
