@@ -6,25 +6,23 @@ SHELL := /bin/bash
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?=
-IMAGE ?=
-OUT ?=
-MODEL ?=
-BLENDER ?=
-ONLY ?=
+# Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
+# no shell takes any part of them for a command. Only ARGS is shell words.
+NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY
+$(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
+export $(NAMES)
 ARGS ?=
-export BLENDER
 
 AGENT := .venv/bin/python
 PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py
 
-ANY_PYTHON := $(or $(PYTHON),python3)
+ANY_PYTHON := "$${PYTHON:-python3}"
 
 # $(call set-up,WHAT): with PYTHON if given, else with a Python that fits and that the machine's python3 finds.
 define set-up
 @$(ANY_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null || { \
-	echo "set-up: '$(ANY_PYTHON)' is no Python 3.8 or newer. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
-@$(ANY_PYTHON) -I sandbox/setting_up.py $(1) $(if $(PYTHON),--python "$(PYTHON)")
+	echo "set-up: $${PYTHON:-python3} is no Python 3.8 or newer. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
+@$(ANY_PYTHON) -I sandbox/setting_up.py $(1) $${PYTHON:+--python="$$PYTHON"}
 endef
 
 .PHONY: help
@@ -34,18 +32,18 @@ help: ## list what you can do
 
 .PHONY: run
 run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] [ARGS="--preset quick"]
-	@test -n "$(IMAGE)" || { echo 'Which picture? make run IMAGE=photo.jpg' >&2; exit 64; }
+	@test -n "$$IMAGE" || { echo 'Which picture? make run IMAGE=photo.jpg' >&2; exit 64; }
 	$(call set-up,run)
-	@$(AGENT) -m agent run "$(IMAGE)" $(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(if $(BLENDER),--blender "$(BLENDER)") $(ARGS)
+	@$(AGENT) -m agent run $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- "$$IMAGE"
 
 .PHONY: resume show verify
-resume: ## OUT=runs/NAME: go on with a run that was stopped or killed
+resume: ## OUT=runs/NAME [ARGS="--max-minutes 300"]: go on with a run that was stopped, killed or out of budget
 show: ## OUT=runs/NAME: what a run has come to
 verify: ## OUT=runs/NAME: build a run's scene from its program again, and compare
 resume show verify:
-	@test -n "$(OUT)" || { echo 'Which run? make $@ OUT=runs/NAME' >&2; exit 64; }
+	@test -n "$$OUT" || { echo 'Which run? make $@ OUT=runs/NAME' >&2; exit 64; }
 	$(call set-up,run)
-	@$(AGENT) -m agent $@ "$(OUT)" $(if $(BLENDER),$(if $(filter show,$@),,--blender "$(BLENDER)")) $(ARGS)
+	@$(AGENT) -m agent $@ $(if $(filter show,$@),,$${BLENDER:+--blender="$$BLENDER"}) $(ARGS) -- "$$OUT"
 
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
@@ -55,7 +53,7 @@ test: ## run all tests, with real Blenders [ARGS="-k name"]
 .PHONY: bench
 bench: ## what the box costs and how fast it recovers [ONLY=recovery] [BLENDER=/path]
 	$(call set-up,test)
-	@$(AGENT) bench/box.py $(if $(ONLY),--only "$(ONLY)") $(if $(BLENDER),--blender "$(BLENDER)") $(ARGS)
+	@$(AGENT) bench/box.py $${ONLY:+--only="$$ONLY"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS)
 
 .PHONY: check
 check: ## lint, format, types and syntax; needs no Blender and no key

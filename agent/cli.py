@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
+
 EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
   3   verify: the rebuilt scene differs
-  10  a budget is used up and there is no usable scene
-  64  usage; an output folder that belongs to another run
-  65  the picture cannot be read
+  10  a budget is used up and there is no usable scene: resume with a larger one
+  64  wrong usage; an output folder that belongs to another run
+  65  the picture, or the scene to verify, cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable
   70  a defect of this program
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
-  78  a setting, key or model is refused"""
+  78  a setting in a file, a key or a model is refused"""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _tell(error: BaseException) -> int:
     """Say what ended the command, and the exit code for it."""
-    from agent.errors import RunError
     from protocol.errors import BlenderError, BreakerOpen, SetupFailed
     from sandbox.snapshots import SnapshotUnfit
 
-    if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
-        error = error.__cause__
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+        error = cause if cause.filename else OSError(f"{str(error).rstrip('.')}. {_way_out(cause)}")
     if isinstance(error, RunError):
         message, code = str(error), error.exit_code
     elif isinstance(error, BreakerOpen):
@@ -59,8 +60,7 @@ def _tell(error: BaseException) -> int:
     elif isinstance(error, BlenderError):
         message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
     elif isinstance(error, OSError):
-        remedy = "Make room, then resume the run." if error.errno in NO_ROOM else ""
-        message, code = f"{error.filename or 'a file'}: {error.strerror or error}. {remedy}", 69
+        message, code = f"{_reason(error)}. {_way_out(error)}", 69
     elif isinstance(error, KeyboardInterrupt):
         message, code = "interrupted.", 75
     else:
@@ -69,6 +69,18 @@ def _tell(error: BaseException) -> int:
     with contextlib.suppress(OSError):
         print(f"seig: {message.strip()}", file=sys.stderr, flush=True)
     return code
+
+
+def _reason(error: OSError) -> str:
+    """With the file or folder, which some errors lack."""
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+    return f"{place}: {(error.strerror or str(error)).lower()}" if place else str(error).rstrip(".")
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in NO_ROOM:
+        return "Make room, then resume the run."
+    return "See to its rights, or choose another folder." if error.errno in NOT_ALLOWED else ""
 
 
 def _open_streams() -> None:
@@ -108,15 +120,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
-    resume = _add(commands, "resume", "go on with a run that was stopped or killed", "resume")
-    resume.add_argument("folder", type=Path, metavar="DIR")
+    resume = _add(
+        commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
+    )
+    resume.add_argument("folder", type=_folder, metavar="DIR")
     resume.add_argument("--blender", help="Blender to use: a path, a version, or 'wheel'")
+    _add_budget(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON")
     show = _add(commands, "show", "say what a run has come to", "show")
-    show.add_argument("folder", type=Path, metavar="DIR")
+    show.add_argument("folder", type=_folder, metavar="DIR")
     show.add_argument("--json", action="store_true", help="print result and spending as JSON")
     verify = _add(commands, "verify", "rebuild a finished run's scene from its program and compare", "verify")
-    verify.add_argument("folder", type=Path, metavar="DIR")
+    verify.add_argument("folder", type=_folder, metavar="DIR")
     verify.add_argument("--blender", help="Blender to use; the proof needs the version that made the scene")
     verify.add_argument("--json", action="store_true", help="print the proof as JSON")
     doctor = _add(commands, "doctor", "what this machine has and lacks, with a fix for each thing missing", "doctor")
@@ -128,23 +143,22 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = _add(commands, "run", "turn a picture into a scene", "run")
-    run.add_argument("image", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
-    run.add_argument("--out", type=Path, metavar="DIR", help="run folder; default: runs/<picture's name>")
+    run.add_argument("image", type=_picture, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
+    run.add_argument("--out", type=_folder, metavar="DIR", help="run folder; default: runs/<picture's name>")
     run.add_argument(
         "--model", choices=("claude", "offline", "recorded"), help="default: claude with a key, else offline"
     )
     run.add_argument("--claude-model", metavar="ID", help="model id that the service is asked for")
-    run.add_argument("--recording", type=Path, metavar="DIR", help="run folder whose replies the recorded model gives")
+    run.add_argument(
+        "--recording", type=_folder, metavar="DIR", help="run folder whose replies the recorded model gives"
+    )
     run.add_argument("--blender", help="Blender to use: a path, or 'wheel'; default: PATH, usual places, the wheel")
     run.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     run.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
     run.add_argument("--seed", type=int)
     run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
     run.add_argument("--side-by-side", type=int, metavar="N", help="Blenders that work on rollouts at the same time")
-    run.add_argument("--max-calls", type=int, metavar="N", help="most model calls")
-    run.add_argument("--max-tokens", type=int, metavar="N", help="most tokens, input and output together")
-    run.add_argument("--max-minutes", type=float, metavar="M", help="longest time")
-    run.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, where the model's price is known")
+    _add_budget(run)
     run.add_argument("--threads", type=int, metavar="N", help="threads of one Blender; default: all cores")
     run.add_argument(
         "--no-standby", action="store_true", help="keep no spare Blender ready: less memory, slower recovery"
@@ -154,6 +168,27 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
     run.add_argument("--fresh", action="store_true", help="move a run that is in DIR aside and start anew")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-calls", type=int, metavar="N", help="most model calls")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens, input and output together")
+    parser.add_argument("--max-minutes", type=float, metavar="M", help="longest time")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, where the model's price is known")
+
+
+def _picture(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("no picture is named. Give the path of one picture file.")
+    if re.match(r"(?i)[a-z][a-z0-9+.-]*://", text):
+        raise argparse.ArgumentTypeError(f"{text} is an address. Download it first, and give the path of the file.")
+    return Path(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("no folder is named.")
+    return Path(text)
 
 
 def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, command: str) -> argparse.ArgumentParser:

@@ -8,14 +8,16 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 from agent import prompting
-from agent.config import Config, choose_model, load_config
+from agent.config import Config, choose_model, load_config, with_budget
 from agent.console import Console, answer
 from agent.delivery import Result, isolation
-from agent.errors import ConfigurationError, NodeUnfit, UsageError
+from agent.errors import ConfigurationError, InputUnreadable, Interrupted, NodeUnfit, RunError, UsageError
 from agent.models.base import Model
 from agent.picture import Reference, read_reference
 from agent.pipeline import reconstruct
@@ -26,6 +28,7 @@ from agent.runs.run import Run
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
 from protocol.errors import ProcessFault
+from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.pool import OnFault, Pool
@@ -43,25 +46,31 @@ def run(options: argparse.Namespace) -> int:
     folder = RunFolder(options.out or new_run_path(options.image))
     if folder.exists() and not options.fresh:
         _same_run(folder, config, reference)
-        if result := _finished(folder):
+        if result := _nothing_left_to_do(folder, config):
             return _tell(folder, result, options)
+    folder.try_out()
     model = make_model(config)
     blender = find_blender(config.blender)
+    choose(config.level, config.require_level)  # refused before anything is written
     if folder.exists() and options.fresh:
-        folder.move_aside()
+        aside = folder.move_aside()
+        with contextlib.suppress(OSError):
+            print(f"The run that was in {folder.path} is now in {aside}", file=_stream(options), flush=True)
     folder.prepare()
     return _work(folder, config, reference, model, blender, options)
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Go on with the run in DIR with the settings it was started with."""
+    """Go on with the run in DIR with the settings it was started with, and the budget that is given now."""
     folder = RunFolder(options.folder)
     entry, config = _begun_as(folder)
-    if result := _finished(folder):
+    config = with_budget(config, _budget(options))
+    if result := _nothing_left_to_do(folder, config):
         return _tell(folder, result, options)
-    reference = read_reference(folder.reference, config.target_px)
-    blender = _blender_of(entry, options.blender)
+    reference = _reference_of(folder, entry, config)
+    choose(config.level, config.require_level)
     folder.prepare()
+    blender = _blender_of(entry, options.blender)
     return _work(folder, config, reference, make_model(config), blender, options)
 
 
@@ -77,7 +86,7 @@ def show(options: argparse.Namespace) -> int:
         return 0
     lines = [f"{folder.path} is not finished: {status['state']} at {status.get('where', 'its start')}."]
     if status["state"] == "stopped":
-        lines.append(f"Go on with: seig resume {folder.path}")
+        lines.append(f"Go on with: {command('resume', folder.path)}")
     answer("\n".join(lines))
     return 0
 
@@ -99,19 +108,46 @@ def _finished(folder: RunFolder) -> Result | None:
         return None
 
 
+def _nothing_left_to_do(folder: RunFolder, config: Config) -> Result | None:
+    """The result of a run that is finished, unless a larger budget lets it go on or what it handed over is gone."""
+    result = _finished(folder)
+    if result is None or not all(path.exists() for path in (folder.scene, folder.program, folder.render)):
+        return None
+    may_go_on = result.status == "budget_stopped" and _ledger(folder, config).reached() is None
+    return None if may_go_on else result
+
+
+def _ledger(folder: RunFolder, config: Config) -> Ledger:
+    return Ledger(folder.ledger, config.budget, folder.history().minutes)
+
+
 def _tell(folder: RunFolder, result: Result, options: argparse.Namespace) -> int:
     answer(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
     return 0
 
 
 def _begun_as(folder: RunFolder) -> tuple[dict[str, Any], Config]:
-    """What the run was started with, and its settings."""
+    """What the run was started with, and its settings, with the budget that it was last given."""
     entry = folder.first_entry()
     try:
-        return entry, Config.model_validate(entry["config"])
+        config = Config.model_validate(entry["config"])
+        return entry, config.model_copy(update={"budget": folder.history().budget or config.budget})
     except ValueError:
         message = f"{folder.journal} begins with settings that this version does not know."
         raise UsageError(message, "Start anew with --fresh, or in another folder.") from None
+
+
+def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> Reference:
+    """The picture that the run was started with, as it lies in its folder."""
+    run_again = command("run", entry["source"], out=folder.path)
+    again = f"Give the picture again, with the options of then, and the run goes on: {run_again}"
+    try:
+        reference = read_reference(folder.reference, config.target_px)
+    except InputUnreadable as error:
+        raise InputUnreadable(error.message, again) from error
+    if reference.digest != entry.get("image"):
+        raise InputUnreadable(f"{folder.reference} is not the picture that the run was started with.", again)
+    return reference
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -121,14 +157,32 @@ def verify(options: argparse.Namespace) -> int:
     folder = RunFolder(options.folder)
     entry, config = _begun_as(folder)
     if _finished(folder) is None:
-        raise UsageError(f"{folder.path} is not finished, so there is nothing to verify.", "Resume it first.")
+        message = f"{folder.path} is not finished, so there is nothing to verify."
+        raise UsageError(message, f"Go on with it first: {command('resume', folder.path)}")
+    program = _delivered(folder)
     blender = _blender_of(entry, options.blender)
-    with _pool(folder, config, blender) as (pool, _):
-        proof = prove_again(pool, folder.scene, folder.program.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="seig-verify-") as aside:  # the run's own folder may be read-only
+        with _pool(RunFolder(Path(aside)), config, blender) as (pool, _):
+            proof = prove_again(pool, folder.scene, program)
     summary = f"rebuild {proof.outcome}, by Blender {proof.blender} in {proof.duration_s:.1f} s"
     lines = [summary, *(f"  {name}" for name in proof.names)]
     answer(json.dumps(tell(proof), indent=2) if options.json else "\n".join(lines))
     return 3 if proof.outcome == "different" else 0
+
+
+def _delivered(folder: RunFolder) -> str:
+    """The program of a finished run. Raises InputUnreadable where it or the scene cannot be read."""
+    try:
+        with folder.scene.open("rb"):
+            return folder.program.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{error.filename} cannot be read: {(error.strerror or str(error)).lower()}."
+        again = f"The run writes it again from its record: {command('resume', folder.path)}"
+        remedy = again if isinstance(error, FileNotFoundError) else "See to its rights."
+        raise InputUnreadable(message, remedy) from None
+    except UnicodeDecodeError:
+        message = f"{folder.program} was changed from outside: it is no UTF-8 text."
+        raise InputUnreadable(message, f"Remove it, then: {command('resume', folder.path)}") from None
 
 
 def make_model(config: Config) -> Model:
@@ -176,24 +230,28 @@ def _work(
     options: argparse.Namespace,
 ) -> int:
     with folder.lease():
-        result = _finished(folder)
+        result = _nothing_left_to_do(folder, config)
         if result is None:
-            journal = _begun(folder, config, reference, blender, getattr(options, "image", folder.path).name)
-            stream = sys.stderr if options.json else sys.stdout
-            result = _reconstruct(folder, config, reference, model, blender, journal, stream)
+            source = getattr(options, "image", folder.path).name
+            result = _reconstruct(folder, config, reference, model, blender, source, _stream(options))
     return _tell(folder, result, options)
+
+
+def _stream(options: argparse.Namespace) -> TextIO:
+    """Where the run tells its story: beside a result that a program reads."""
+    return sys.stderr if options.json else sys.stdout
 
 
 def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Blender, source: str) -> Journal:
     """The run's journal; a new one begins with what the run is."""
     journal = Journal(folder.path)
-    if not folder.reference.exists():
-        write_atomically(folder.reference, reference.png)
-    if journal.begun:
-        journal.note("resumed", blender=blender.version, pid=os.getpid())
-        return journal
     write_atomically(folder.reference, reference.png)
-    journal.note("run", **_identity(config, reference), config=tell(config), source=source, blender=blender.version)
+    if journal.begun:
+        folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
+        journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
+    else:
+        identity = _identity(config, reference)
+        journal.note("run", **identity, config=tell(config), source=source, blender=blender.version)
     return journal
 
 
@@ -203,14 +261,17 @@ def _reconstruct(
     reference: Reference,
     model: Model,
     blender: Blender,
-    journal: Journal,
+    source: str,
     stream: TextIO,
 ) -> Result:
     with contextlib.ExitStack() as lifetime:
+        ledger = _ledger(folder, config)
+        journal = _begun(folder, config, reference, blender, source)
         lifetime.callback(journal.close)
-        lifetime.enter_context(stopping(f"Go on with: seig resume {folder.path}"))
+        lifetime.enter_context(stopping(f"Go on with: {command('resume', folder.path)}"))
         lifetime.enter_context(_log(folder))
-        console = lifetime.enter_context(Console(folder.status, stream))
+        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        lifetime.enter_context(_failure_noted(journal, ledger))
         pool, store = lifetime.enter_context(_pool(folder, config, blender, _recording(journal)))
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
         run = Run(
@@ -218,7 +279,7 @@ def _reconstruct(
             reference=reference,
             folder=folder,
             journal=journal,
-            ledger=Ledger(folder.ledger, config.budget),
+            ledger=ledger,
             console=console,
             model=model,
             blender=blender,
@@ -229,7 +290,23 @@ def _reconstruct(
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
         for note in reference.notes:
             console.say(f"picture: {note}")
+        journal.tell_of_damage(console.say)
         return reconstruct(run)
+
+
+@contextlib.contextmanager
+def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
+    """What ends a run without a result is an event of it; not being asked to stop, which leaves no time."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk may well be the failure
+            code = error.exit_code if isinstance(error, RunError) else None
+            kind, minutes = type(error).__name__, ledger.spent().minutes
+            journal.note("failed", kind=kind, message=str(error), exit_code=code, minutes=minutes)
+        raise
 
 
 @contextlib.contextmanager
@@ -280,9 +357,10 @@ def _same_run(folder: RunFolder, config: Config, reference: Reference) -> None:
     entry = folder.first_entry()
     differing = [name for name, value in _identity(config, reference).items() if entry.get(name) != value]
     if differing:
+        differ = "differs" if len(differing) == 1 else "differ"
         raise UsageError(
-            f"{folder.path} belongs to another run ({', '.join(differing)} differ).",
-            "Choose another OUT, resume it with: seig resume DIR, or start anew with --fresh.",
+            f"{folder.path} belongs to another run ({', '.join(differing)} {differ}).",
+            f"Choose another OUT, start anew with --fresh, or go on with that one: {command('resume', folder.path)}",
         )
 
 
@@ -296,15 +374,21 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "rollouts": options.rollouts,
         "side_by_side": options.side_by_side,
-        "budget.calls": options.max_calls,
-        "budget.tokens": options.max_tokens,
-        "budget.minutes": options.max_minutes,
-        "budget.usd": options.max_cost,
+        **_budget(options),
         "limits.threads": options.threads,
         "standby": False if options.no_standby else None,
         "level": options.level,
         "require_level": options.require_level,
         "gpu": True if options.gpu else None,
+    }
+
+
+def _budget(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "budget.calls": options.max_calls,
+        "budget.tokens": options.max_tokens,
+        "budget.minutes": options.max_minutes,
+        "budget.usd": options.max_cost,
     }
 
 
@@ -314,7 +398,9 @@ def last_screen(folder: RunFolder, result: Result) -> str:
     score = f"PSNR {measures.psnr_db:.2f} dB, SSIM {measures.ssim:.3f}"
     score += f", IoU {measures.iou:.3f}" if measures.iou is not None else ""
     cost = "unknown price" if spent.usd is None else f"${spent.usd:.2f}"
+    place = "over" if result.above_flat_db >= 0 else "under"
     ended = f" ({result.stopped_by})" if result.stopped_by else ""
+    more = [f"go on      with a larger one: {_with_more(folder, result)}"] if result.stopped_by else []
     minutes, seconds = divmod(round(spent.minutes * 60), 60)
     return "\n".join(
         (
@@ -322,10 +408,19 @@ def last_screen(folder: RunFolder, result: Result) -> str:
             f"scene      {folder.scene}",
             f"program    {folder.program}",
             f"render     {folder.render}",
-            f"score      {score}; {result.above_flat_db:+.2f} dB over a flat picture",
+            f"score      {score}; {abs(result.above_flat_db):.2f} dB {place} a flat picture",
             f"rebuild    {result.proof.outcome} (largest deviation {result.proof.largest_deviation:g})",
             f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
             f"model      {result.model}, Blender {result.blender}, isolation {result.isolation}",
             f"status     {result.status}{ended}",
+            *more,
         )
     )
+
+
+def _with_more(folder: RunFolder, result: Result) -> str:
+    """The command that goes on with a run that its budget ended."""
+    reached = None
+    with contextlib.suppress(UsageError):  # settings of another version
+        reached = Ledger(folder.ledger, _begun_as(folder)[1].budget, result.spent.minutes).reached()
+    return command("resume", folder.path, *(reached.larger() if reached else ()))

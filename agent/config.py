@@ -6,13 +6,15 @@ and, of limits that differ in a stage, `limits.stages.geometry` and the like.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import (
+    BaseModel,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -21,8 +23,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, UsageError
 from agent.models.claude import key_present
 from protocol.models import Value
 from sandbox.confinement.levels import parse_wanted
@@ -205,23 +208,95 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+OPTIONS = {
+    "budget.calls": "--max-calls",
+    "budget.tokens": "--max-tokens",
+    "budget.minutes": "--max-minutes",
+    "budget.usd": "--max-cost",
+    "limits.threads": "--threads",
+    "standby": "--no-standby",
+}
+"""How a setting is typed on the command line, where that is not its name."""
+
+
 def load_config(options: Mapping[str, Any], file: Path | None = None) -> Config:
     """Merge `options` (dotted names, None left out) over the file over the preset over the defaults.
 
-    Raises ConfigurationError with the setting's name when a file or value is unusable.
+    Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
     from_file = _read_toml(file) if file else {}
     given = _nested({name: value for name, value in options.items() if value is not None})
     preset = given.get("preset", from_file.get("preset", "default"))
-    if preset not in PRESETS:
-        raise ConfigurationError(f"preset {preset!r} is unknown.", f"Known: {', '.join(PRESETS)}.")
-    merged = _merge(_merge(PRESETS[preset], from_file), given)
+    below = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+    return _validated({**_merge(_merge(below, from_file), given), "preset": preset}, options, file)
+
+
+def with_budget(config: Config, options: Mapping[str, Any]) -> Config:
+    """The same settings with what `options` (dotted names, None left out) says of the budget."""
+    given = _nested({name: value for name, value in options.items() if value is not None})
+    return _validated(_merge(config.model_dump(), given), options)
+
+
+def _validated(settings: Mapping[str, Any], options: Mapping[str, Any], file: Path | None = None) -> Config:
     try:
-        return Config.model_validate({**merged, "preset": preset})
+        return Config.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"setting {where!r}: {first['msg']} (got {first['input']!r}).") from None
+    names = [str(part) for part in first["loc"] if part != "[key]"]
+    setting, (reason, remedy) = ".".join(names), _in_plain_words(first, names)
+    if options.get(setting) is not None:
+        option = OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
+        raise UsageError(f"{option} {reason}.", remedy)
+    where = f"{file}: " if file else ""
+    raise ConfigurationError(f"{where}the setting {setting!r} {reason}.", remedy or "Correct it there.")
+
+
+def _in_plain_words(error: ErrorDetails, names: list[str]) -> tuple[str, str]:
+    """What is wrong with a setting, and the way out where it is not plain from that."""
+    facts, kind, got = error.get("ctx", {}), error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return "is not known", _known_instead(names)
+    if kind == "value_error":
+        return f"is refused: {facts['error']}", ""
+    must = next((words.format(**facts) for part, words in _KINDS.items() if kind.startswith(part)), error["msg"])
+    return f"{must}, not {f'{got:.10g}' if isinstance(got, float) else repr(got)[:80]}", ""
+
+
+_KINDS = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal": "must be one of {expected}",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "path": "must be a path",
+    "dict": "must be a table of settings",
+    "model": "must be a table of settings",
+}
+"""By how pydantic's name for an error begins."""
+
+
+def _known_instead(names: list[str]) -> str:
+    """The closest in the same table, else anywhere, else the setting of an option's name; and where all are."""
+    *table, last = names
+    known = [*_names(Config), *(f"limits.stages.{names[2]}.{name}" for name in StageLimits.model_fields if names[2:])]
+    beside = {name.rpartition(".")[2]: name for name in known if name.split(".")[:-1] == table}
+    anywhere = {option[2:].replace("-", "_"): name for name, option in OPTIONS.items()}
+    anywhere |= {name.rpartition(".")[2]: name for name in known}
+    close = next((names[one] for names in (beside, anywhere) for one in difflib.get_close_matches(last, names, 1)), "")
+    meant = f"Did you mean {close!r}? " if close else ""
+    return f"{meant}All settings are named in {Path(__file__)}."
+
+
+def _names(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in table.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def choose_model(config: Config) -> ModelName:
@@ -235,9 +310,11 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"configuration file {file}: {error.strerror}.") from None
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(f"configuration file {file}: {reason}.", "Check the path, or go without it.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"configuration file {file} is not valid TOML: {error}.") from None
+        message = f"configuration file {file} is not valid TOML: {str(error).rstrip('.')}."
+        raise ConfigurationError(message, "It holds lines such as: rollouts = 2") from None
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,15 +31,16 @@ READER_S = 10.0
 class Console:
     """Where the run is now (stage, round, step, what it waits for), shown and written."""
 
-    def __init__(self, status: Path | None = None, stream: TextIO | None = None) -> None:
+    def __init__(self, status: Path | None = None, stream: TextIO | None = None, spent_s: float = 0.0) -> None:
+        """`spent_s`: what the run took before, in other processes; its clock goes on from there."""
         self._stream = stream or sys.stdout
         self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._status = status
-        self._started = time.monotonic()
-        self._where, self._waiting, self._waiting_since = "starting", "", self._started
+        self._started = time.monotonic() - spent_s
+        self._where, self._waiting, self._waiting_since = "starting", "", time.monotonic()
         self._percent = 0.0
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._last_line = self._started
+        self._last_line = time.monotonic()
         self._thread = threading.Thread(target=self._tick, name="console", daemon=True)
 
     def __enter__(self) -> Console:
@@ -50,6 +51,8 @@ class Console:
         self._stop.set()
         self._thread.join()
         self._clear()
+        if kind is None:
+            self._where, self._waiting, self._percent = "finished", "", 100.0
         self._write_status("stopped" if kind else "finished")
 
     def say(self, text: str) -> None:

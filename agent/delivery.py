@@ -31,6 +31,8 @@ from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import FACTORS
 
+TITLE = "A scene made from one picture."
+"""Of every program: runs that make the same scene write the same text."""
 ATTEMPTS = 2
 """At what the host asks of a Blender itself, which fails only when somebody else kills it."""
 
@@ -197,7 +199,7 @@ def _prove(bench: Workbench) -> Proved:
     def rebuild() -> Proved:
         with run.console.waiting("rebuilding the scene from its program"):
             for _ in range(ATTEMPTS):
-                proved = prove(run.pool, run.store, bench.head, title=run.folder.path.name)
+                proved = prove(run.pool, run.store, bench.head, title=TITLE)
                 if not any(name.startswith("program: ") for name in proved.proof.names):
                     break  # it ran to its end
         return proved
@@ -216,7 +218,7 @@ def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Che
 def _unproved_program(bench: Workbench) -> str:
     run = bench.run
     edits = [one.edit for one in run.store.ancestry(bench.head.id) if one.edit is not None]
-    return program_text(edits, title=run.folder.path.name, blender=run.blender.version)
+    return program_text(edits, title=TITLE, blender=run.blender.version)
 
 
 def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:

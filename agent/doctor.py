@@ -76,6 +76,15 @@ class Diagnosis(Value):
     missing: tuple[Missing, ...]
 
 
+class Inventory(Value):
+    """What `blenders` says of this machine."""
+
+    blenders: tuple[Blender, ...]
+    """The first is the one that a run uses."""
+    problems: tuple[Problem, ...]
+    missing: tuple[Missing, ...]
+
+
 def diagnose() -> Diagnosis:
     found = find_blenders()
     blenders = tuple(one for one in found if isinstance(one, Blender))
@@ -110,8 +119,10 @@ def doctor(json: bool = False) -> int:
 def blenders(json: bool = False) -> int:
     """Print every Blender found, the one that a run uses first; 69 when none is usable."""
     diagnosis = diagnose()
-    shown = diagnosis.model_dump_json(indent=2, include={"blenders", "problems"})
-    print(shown if json else "\n".join(_blender_lines(diagnosis)))
+    missing = tuple(_missing_blenders(diagnosis.blenders, diagnosis.problems))
+    inventory = Inventory(blenders=diagnosis.blenders, problems=diagnosis.problems, missing=missing)
+    lines = [*_blender_lines(diagnosis), *_missing_lines(missing)]
+    print(inventory.model_dump_json(indent=2) if json else "\n".join(lines))
     return 0 if diagnosis.blenders else NODE_UNFIT
 
 
@@ -136,11 +147,7 @@ def _system_name() -> str:
 
 
 def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machine: Machine) -> Iterator[Missing]:
-    for problem in problems:
-        what = f"{problem.executable} ({problem.found})"
-        yield Missing(what=what, why=problem.reason, fix=problem.remedy, prevents_runs=_is_wanted(problem))
-    if not blenders:
-        yield Missing(what="Blender", why="none that can be used was found", fix=INSTALL_ONE, prevents_runs=True)
+    yield from _missing_blenders(blenders, problems)
     for python in {blender.python for blender in blenders if not is_provided(blender.python)}:
         why, fix = f"not yet fetched for Blender's Python {python}", "The next run fetches them, or takes SEIG_WHEELS."
         yield Missing(what="pyzmq and msgpack", why=why, fix=fix, prevents_runs=False)
@@ -159,6 +166,14 @@ def _unreached() -> Iterator[Missing]:
         failed = next(probe for probe in reach.of(level) if not probe.passed)
         fix = failed.remedy or "Run in a container or as a user of its own."
         yield Missing(what=f"isolation {level}", why=f"{failed.name}: {failed.detail}", fix=fix, prevents_runs=False)
+
+
+def _missing_blenders(blenders: tuple[Blender, ...], problems: tuple[Problem, ...]) -> Iterator[Missing]:
+    for problem in problems:
+        what = f"{problem.executable} ({problem.found})"
+        yield Missing(what=what, why=problem.reason, fix=problem.remedy, prevents_runs=_is_wanted(problem))
+    if not blenders:
+        yield Missing(what="Blender", why="none that can be used was found", fix=INSTALL_ONE, prevents_runs=True)
 
 
 def _is_wanted(problem: Problem) -> bool:
@@ -193,12 +208,7 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"Python     {machine.python}"
     yield ""
     yield from _probe_lines(isolation)
-    if diagnosis.missing:
-        yield ""
-        yield "Missing"
-    for thing in diagnosis.missing:
-        yield f"  {'✗' if thing.prevents_runs else '•'} {thing.what}: {thing.why}"
-        yield f"      {thing.fix}"
+    yield from _missing_lines(diagnosis.missing)
     yield ""
     yield "Ready to run." if diagnosis.usable else "Not ready: see ✗ above."
 
@@ -219,6 +229,15 @@ def _became(probe: Probe | None) -> str:
     if not probe.passed:
         return "FAILED"
     return "stopped" if probe.stopped else "works" if probe.name == probes.WORKS else "open"
+
+
+def _missing_lines(missing: tuple[Missing, ...]) -> Iterator[str]:
+    if missing:
+        yield ""
+        yield "Missing"
+    for thing in missing:
+        yield f"  {'✗' if thing.prevents_runs else '•'} {thing.what}: {thing.why}"
+        yield f"      {thing.fix}"
 
 
 def _paragraph(heading: str, text: str) -> list[str]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class RunError(Exception):
     """Ends the run with one message: the thing, the reason, the way out. Subclasses fix the exit code."""
@@ -20,7 +25,7 @@ class UsageError(RunError):
 
 
 class InputUnreadable(RunError):
-    """The picture cannot be read."""
+    """The picture, or a run's file, cannot be read."""
 
     exit_code = 65
 

@@ -129,11 +129,30 @@ def _decoded(path: Path, content: bytes, target_px: int, notes: list[str]) -> Im
         image.load()
         profile, mode = image.info.get("icc_profile"), image.mode
         upright = _upright(_reduced(image, target_px), image, notes)
-    rgb = _srgb(upright, profile, mode, notes)
+    rgb = _srgb(upright, profile, _stored_as(image, mode, content), notes)
     size = fitted(*rgb.size, target_px, 1)
     if (width, height) not in (size, size[::-1]):
         notes.append(f"scaled down from {width} × {height} to {size[0]} × {size[1]} px")
     return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.HAMMING)
+
+
+def _stored_as(image: Image.Image, mode: str, content: bytes) -> str:
+    """The mode that the file has its pixels in: Pillow gives 16 bit colours as 8 bit, and all wide integers as "I"."""
+    if image.format == "PNG":
+        return f"{_PNG_MODES.get(content[25], mode)};16" if content[24] == 16 else mode
+    if image.format == "TIFF":
+        return f"{mode};16" if max(_tiff_bits(image), default=8) == 16 and mode in _PNG_MODES.values() else mode
+    return "I;16" if mode == "I" else mode
+
+
+_PNG_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}
+"""By the number that a PNG has for its kind of colour."""
+
+
+def _tiff_bits(image: Image.Image) -> set[int]:
+    """Of each channel."""
+    bits = getattr(image, "tag_v2", {}).get(258, ())
+    return {bits} if isinstance(bits, int) else set(bits)
 
 
 def _check_pixels(path: Path, image: Image.Image, target_px: int) -> None:
@@ -227,7 +246,9 @@ def _srgb(image: Image.Image, profile: bytes | None, mode: str, notes: list[str]
 
 
 _MODES = {"CMYK": "CMYK", "LA": "grey with alpha", "PA": "palette with alpha", "1": "1 bit", "F": "floating point",
-          "I": "16 bit grey", "I;16": "16 bit grey", "I;16B": "16 bit grey", "I;16L": "16 bit grey"}  # fmt: skip
+          "I": "32 bit grey, where 65,535 and more is white", "I;16": "16 bit grey", "I;16B": "16 bit grey",
+          "I;16L": "16 bit grey", "L;16": "16 bit grey", "LA;16": "16 bit grey with alpha", "RGB;16": "16 bit RGB",
+          "RGBA;16": "16 bit RGB with alpha"}  # fmt: skip
 
 
 def _through_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:

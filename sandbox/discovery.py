@@ -16,7 +16,8 @@ from typing import Literal
 
 from protocol.errors import SetupFailed
 from protocol.models import Value
-from sandbox.folders import CHECKOUT_STATE, UNFINISHED, WHEEL_ENVIRONMENT
+from sandbox.calling import command
+from sandbox.folders import CHECKOUT_STATE, ROOT, UNFINISHED, WHEEL_ENVIRONMENT
 from sandbox.probing import PROBE_S, Facts, ProbeFailed, probe
 from sandbox.provisioning import provide, vendor_folder
 
@@ -47,8 +48,10 @@ USUAL_PLACES = {
     ),
 }
 
-INSTALL_ONE = (
-    "Give one with BLENDER=/path/to/blender, put one on PATH, or run `make wheel` to fetch Blender as a Python wheel."
+INSTALL_ONE = "Give one with BLENDER=/path/to/blender, put one on PATH, or " + (
+    "run `make wheel` to fetch Blender as a Python wheel."
+    if (ROOT / "Makefile").is_file()
+    else "set BLENDER to the Python of an environment that holds the `bpy` wheel."
 )
 
 
@@ -187,7 +190,9 @@ def _examine(candidate: _Candidate, *, timeout_s: float, ask_again: bool) -> Ble
 
 def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
     if _VERSION.fullmatch(wanted):
-        return SetupFailed(f"There is no usable Blender {wanted} on this machine.", "`seig blenders` lists what is.")
+        return SetupFailed(
+            f"There is no usable Blender {wanted} on this machine.", f"What there is: {command('blenders')}"
+        )
     if not problems:
         return SetupFailed("There is no Blender on this machine.", INSTALL_ONE)
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)

@@ -1,4 +1,5 @@
-"""Owns where the set-up keeps what it fetched and found out: under the checkout, else in the user's cache.
+"""Owns where the set-up keeps what it fetched and found out: under the checkout, else in the user's cache,
+else in a private folder among the temporary ones.
 
 Standard library only: the set-up imports this before anything is installed.
 """
@@ -6,6 +7,7 @@ Standard library only: the set-up imports this before anything is installed.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -27,19 +29,30 @@ def state_folder() -> Path:
     for folder in _candidates():
         if _usable(folder):
             return folder
-    raise OSError(f"no folder to keep things in: tried {', '.join(map(str, _candidates()))}")
+    tried = ", ".join(map(str, _candidates()))
+    raise OSError(f"there is no folder to keep things in: tried {tried}. Name one of yours with XDG_CACHE_HOME.")
 
 
 def readable_folders() -> list[Path]:
     """Where an earlier set-up may have left things, even if we may not write there now."""
-    return [folder for folder in _candidates() if folder.is_dir() and _ours(folder)]
+    return [folder for folder in _candidates() if _ours(folder)]
 
 
 def _candidates() -> list[Path]:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    scratch = Path(tempfile.gettempdir()) / f"seig-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
-    is_checkout = (ROOT / "pyproject.toml").is_file()
-    return [*([CHECKOUT_STATE] if is_checkout else []), Path(cache) / "seig", scratch]
+    checkout = [CHECKOUT_STATE] if (ROOT / "pyproject.toml").is_file() else []
+    return [*checkout, *_caches(), _in_temporary()]
+
+
+def _caches() -> list[Path]:
+    """The user's, where there is one: a home that is not there is not for us to make."""
+    named, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
+    if os.path.isabs(named):
+        return [Path(named) / "seig"]
+    return [Path(home) / ".cache" / "seig"] if os.path.isabs(home) and os.path.isdir(home) else []
+
+
+def _in_temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"seig-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
 
 
 def _usable(folder: Path) -> bool:
@@ -51,5 +64,16 @@ def _usable(folder: Path) -> bool:
 
 
 def _ours(folder: Path) -> bool:
-    """Code is loaded from here into Blender, so a folder that a stranger made does not count."""
-    return not hasattr(os, "getuid") or folder.stat().st_uid in (0, os.getuid())
+    """Code is loaded from here into Blender, so a folder that a stranger made, or may write to, does not count."""
+    public = folder == _in_temporary()
+    try:
+        status = os.lstat(folder) if public else os.stat(folder)
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if not hasattr(os, "getuid"):
+        return True
+    if public:
+        return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) == 0o700
+    return status.st_uid in (0, os.getuid())

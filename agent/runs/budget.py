@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from agent.config import Budget
+from agent.config import OPTIONS, Budget
 from agent.models.base import Place, Usage
+from agent.runs.journal import naming
 from protocol.models import Value
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,13 @@ class BudgetReached(Exception):
     """An outcome, not a failure: the run ends with its best scene so far."""
 
     def __init__(self, what: str, limit: float) -> None:
-        super().__init__(f"the budget of {limit:g} {what} is used up")
+        super().__init__(f"the budget of {limit:,.10g} {what} is used up")
         self.what, self.limit = what, limit
+
+    def larger(self) -> tuple[str, str]:
+        """The option that would let the run go on, with twice the bound."""
+        setting = "usd" if self.what == "dollars" else self.what
+        return OPTIONS[f"budget.{setting}"], f"{2 * self.limit:.10g}"
 
 
 class Spending(Value):
@@ -36,19 +42,27 @@ class Spending(Value):
 
 
 class Ledger:
-    """`ledger.jsonl`: one line per model call; sums persist across resumed attempts."""
+    """`ledger.jsonl`: one line per model call; sums persist across resumed attempts.
 
-    def __init__(self, path: Path, budget: Budget) -> None:
+    `minutes` is what else is known of the time that earlier attempts took, after their last call.
+    """
+
+    def __init__(self, path: Path, budget: Budget, minutes: float = 0.0) -> None:
         self._path, self._budget = path, budget
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._calls, self._tokens, self._minutes_before = 0, 0, 0.0
+        self._calls, self._tokens, self._minutes_before = 0, 0, minutes
         self._usd: float | None = 0.0
         for entry in _entries(path):
             self._count(entry)
 
     def check(self) -> None:
         """Raises BudgetReached when nothing more may be spent; called before each model call."""
+        if reached := self.reached():
+            raise reached
+
+    def reached(self) -> BudgetReached | None:
+        """The first bound at which nothing more may be spent."""
         spent = self.spent()
         bounds = (
             ("calls", spent.calls, self._budget.calls),
@@ -56,9 +70,8 @@ class Ledger:
             ("minutes", spent.minutes, self._budget.minutes),
             ("dollars", spent.usd or 0.0, self._budget.usd),
         )
-        for what, used, limit in bounds:
-            if limit is not None and used >= limit:
-                raise BudgetReached(what, limit)
+        over = (BudgetReached(what, limit) for what, used, limit in bounds if limit is not None and used >= limit)
+        return next(over, None)
 
     def book(self, place: Place, model: str, usage: Usage, seconds: float) -> None:
         tokens = usage.model_dump(exclude={"usd"})
@@ -71,7 +84,7 @@ class Ledger:
             "seconds": round(seconds, 2),
             "minutes": round(self.spent().minutes, 3),
         }
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
+        with self._lock, naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
             self._calls += 1
             self._tokens += sum(tokens.values())

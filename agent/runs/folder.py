@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.errors import Interrupted, NodeUnfit, UsageError
+from agent.config import Budget
+from agent.errors import NO_ROOM, Interrupted, NodeUnfit, UsageError
 from agent.runs.journal import PART, read_journal, write_atomically
+from protocol.models import Value
+from sandbox.calling import command
 
 STAGE_NUMBERS = {
     name: number
@@ -27,6 +30,15 @@ STAGE_NUMBERS = {
 
 BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "snapshots", "status.json"}
 """What a run that was killed before its journal's first line may have left."""
+
+
+class History(Value):
+    """What a run's journal says of its budget and time."""
+
+    budget: Budget | None
+    """The last one that it was resumed with; None: that of its beginning."""
+    minutes: float
+    """Until the end of the last process that came to one."""
 
 
 class RunFolder:
@@ -60,10 +72,18 @@ class RunFolder:
         return folder
 
     def exists(self) -> bool:
-        """Whether a run has begun here: its journal holds a whole line."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.journal.open("rb") as journal:
-            return journal.readline().endswith(b"\n")
-        return False
+        """Whether a run has begun here: its journal holds a whole line. Raises NodeUnfit where that cannot be seen."""
+        try:
+            with self.journal.open("rb") as journal:
+                return journal.readline().endswith(b"\n")
+        except (PermissionError, IsADirectoryError) as error:
+            raise self._unreadable(error) from None
+        except OSError:  # nothing is there; whether something can be is `prepare`'s to say
+            return False
+
+    def _unreadable(self, error: OSError) -> NodeUnfit:
+        what = f"{self.journal} cannot be read" if _is_there(self.journal) else f"{self.path} cannot be entered"
+        return NodeUnfit(f"{what}: {(error.strerror or str(error)).lower()}.", "See to its rights, or choose another OUT.")
 
     def prepare(self) -> None:
         """Make the folders; raises UsageError or NodeUnfit when the place cannot be used."""
@@ -78,21 +98,46 @@ class RunFolder:
         except (FileExistsError, NotADirectoryError):
             raise UsageError(f"output folder {self.path} is, or lies below, a file.", "Choose another OUT.") from None
         except OSError as error:
-            raise NodeUnfit(f"output folder {self.path}: {error.strerror}.", "Choose another OUT.") from None
+            remedy = "Make room, or choose another OUT." if error.errno in NO_ROOM else "Choose another OUT."
+            reason = (error.strerror or str(error)).lower()
+            raise NodeUnfit(f"output folder {self.path} cannot be written to: {reason}.", remedy) from None
+
+    def try_out(self) -> None:
+        """Raises as `prepare` does, and leaves behind only what was there."""
+        made = [one for one in (self.logs, self.snapshots, self.path, *self.path.parents) if not _is_there(one)]
+        try:
+            self.prepare()
+        finally:
+            for folder in made:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
     def _strangers(self) -> list[str]:
         """What lies in the folder and is not of a run that has hardly begun."""
         return [name for name in os.listdir(self.path) if name not in BEGINNINGS and not name.startswith(".")]
 
     def first_entry(self) -> dict[str, Any]:
-        """What the run was started with. Raises UsageError when the folder holds no readable run."""
-        try:
-            entry = next(read_journal(self.journal), None)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.journal} cannot be read: {error}.") from None
+        """What the run was started with. Raises UsageError or NodeUnfit when the folder holds no readable run."""
+        if not self.exists():
+            raise UsageError(f"{self.path} holds no run.", f"Start one: {command('run', 'PICTURE', out=self.path)}")
+        entry = next(read_journal(self.journal), None)
         if entry is None or not {"version", "config", "source", "blender"} <= entry.keys():
-            raise UsageError(f"{self.path} holds no run.", "Start one with: make run IMAGE=…")
+            message = f"{self.journal} does not begin as a run's does: its first line is damaged."
+            raise UsageError(message, "Start anew with --fresh, or in another folder.")
         return entry
+
+    def history(self) -> History:
+        """What earlier processes noted of this run's budget and time."""
+        budget, minutes = None, 0.0
+        for entry in read_journal(self.journal):
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # a line that was changed from outside
+                if entry["event"] == "resumed":
+                    budget = Budget.model_validate(entry["budget"])
+                elif entry["event"] == "failed":
+                    minutes = max(minutes, float(entry["minutes"]))
+                elif entry["event"] == "result":
+                    minutes = max(minutes, float(entry["result"]["spent"]["minutes"]))
+        return History(budget=budget, minutes=minutes)
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[None]:
@@ -118,13 +163,14 @@ class RunFolder:
                 return True
         return False
 
-    def move_aside(self) -> None:
-        """Make room for a new run; raises Interrupted while somebody works in the one that is here."""
+    def move_aside(self) -> Path:
+        """Make room for a new run, and say where the old one is now; raises Interrupted while somebody works in it."""
         with self.lease():
             name, number = f"{self.path.name}.{int(time.time())}", 1
             while (aside := self.path.with_name(name if number == 1 else f"{name}-{number}")).exists():
                 number += 1
             self.path.rename(aside)
+        return aside
 
     def _remove_parts(self) -> None:
         """What a killed process was writing."""
@@ -143,6 +189,13 @@ def new_run_path(image: Path, runs: Path = Path("runs")) -> Path:
 
 def write_json(path: Path, value: object) -> None:
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _owner(place: Path) -> str:

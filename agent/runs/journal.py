@@ -8,6 +8,7 @@ resumed run walks the same way again; recorded steps answer at once, the first u
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -38,12 +39,43 @@ class Journal:
         self._steps: dict[str, Any] = {}
         self.replayed = 0
         """Steps of this process that were answered from the record."""
-        entries = _whole_entries(self._path)
+        entries, unreadable = _whole_entries(self._path)
         self.begun = bool(entries)
         for entry in entries:
             if entry["event"] == "step" and {"key", "value"} <= entry.keys():
                 self._steps[entry["key"]] = entry["value"]
         self._file = self._path.open("ab")
+        self._damaged = self._give_up_damaged(entries, unreadable)
+        self._say: Callable[[str], None] | None = None
+
+    def _give_up_damaged(self, entries: list[dict[str, Any]], unreadable: int) -> int:
+        """Lines that cannot be read count once, however often the run is resumed: their steps are recorded anew."""
+        known = max((entry.get("lines", 0) for entry in entries if entry["event"] == "damaged"), default=0)
+        damaged = [key for key, value in self._steps.items() if self._is_damaged(value)]
+        for key in damaged:
+            del self._steps[key]
+        steps = len(damaged) + max(0, unreadable - known)
+        if steps:
+            self.note("damaged", steps=steps, lines=unreadable, keys=damaged)
+        return steps
+
+    def tell_of_damage(self, say: Callable[[str], None]) -> None:
+        """Say what is damaged, now and whenever more turns out to be: doing a step again may cost money."""
+        self._say = say
+        self._say_damaged(self._damaged)
+
+    def _say_damaged(self, steps: int) -> None:
+        if self._say and steps:
+            are = "1 step of the record was" if steps == 1 else f"{steps} steps of the record were"
+            self._say(f"{are} damaged and {'is' if steps == 1 else 'are'} done again")
+
+    def _is_damaged(self, value: Any) -> bool:
+        try:
+            self._unpacked(value)
+        except (OSError, ValueError) as error:
+            log.warning("a record is damaged: %s", error)
+            return True
+        return False
 
     def close(self) -> None:
         self._file.close()
@@ -51,7 +83,7 @@ class Journal:
     def note(self, event: str, **facts: Any) -> None:
         """Append one event; returns when it is on disk."""
         line = _encoded({"at": round(time.time(), 3), "event": event, **facts})
-        with self._lock:
+        with self._lock, naming(self._path):
             self._file.write(line + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -66,6 +98,8 @@ class Journal:
                 recorded = kind.model_validate(self._unpacked(self._steps[key]))
             except (FileNotFoundError, ValueError) as error:
                 log.warning("step %s is done again, its record was damaged: %s", key, error)
+                self.note("damaged", steps=1, keys=[key])
+                self._say_damaged(1)
             else:
                 self.replayed += 1
                 return recorded
@@ -138,15 +172,17 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 yield entry
 
 
-def _whole_entries(path: Path) -> list[dict[str, Any]]:
-    """Read a journal and cut off a last line that a kill left torn; one damaged otherwise costs only its step."""
+def _whole_entries(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Read a journal and cut off a last line that a kill left torn; how many lines are damaged otherwise."""
     if not path.exists():
-        return []
+        return [], 0
     with path.open("rb+") as file:
         lines = file.readlines()
         if lines and not lines[-1].endswith(b"\n"):
             file.truncate(sum(map(len, lines[:-1])))
-    return list(read_journal(path))
+            del lines[-1]
+    entries = [entry for line in lines if (entry := _entry(line)) is not None]
+    return entries, len(lines) - len(entries)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -160,12 +196,22 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return None
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Failures to write inside say the file: a full disk is told of a descriptor, without a name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace a file so that a reader, or a kill, sees the old content or the new one, never a part."""
     raw = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     temporary = path.with_name(f"{PART}{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())

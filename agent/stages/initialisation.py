@@ -19,6 +19,7 @@ from agent.stages.table import INITIALISATION
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
 from protocol.models import InspectReply, InspectRequest, Value
+from sandbox.calling import command
 from sandbox.snapshots import Snapshot
 
 BLACK, BURNT = 0.9, 0.9
@@ -54,7 +55,8 @@ def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
     try:
         run.ledger.check()
     except BudgetReached as reached:
-        raise BudgetExhausted(f"{reached}, and there is no scene yet.", "Raise it with --max-…") from None
+        remedy = f"Go on with a larger one: {command('resume', run.folder.path, *reached.larger())}"
+        raise BudgetExhausted(f"{reached}, and there is no scene yet.", remedy) from None
     raise NoScaffold(
         "no rollout came to a scene: the model made no valid graph or no scaffold that can be seen.",
         "See journal.jsonl; try another model or seed.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -90,7 +89,7 @@ class Canaries:
 
     def _process(self, stack: ExitStack) -> None:
         """One like the agent: of the same user and with the same rights, with a secret in its environment."""
-        sleeper = [sleep, "60"] if (sleep := shutil.which("sleep")) else [sys.executable, "-Sc", "input()"]
+        sleeper = [sys.executable, "-ISc", "import time; time.sleep(60)"]
         self._victim = subprocess.Popen(sleeper, env={"SECRET": self.secret}, stdin=subprocess.DEVNULL)
         stack.callback(self._victim.wait)
         stack.callback(self._victim.kill)

@@ -8,10 +8,13 @@ import sys
 import pytest
 from PIL import Image
 
+from sandbox.folders import ROOT
 
-def seig(*arguments, **environment):
+
+def seig(*arguments, cwd=ROOT, **environment):
     ended = subprocess.run(
         [sys.executable, "-m", "agent", *map(str, arguments)],
+        cwd=cwd,
         env={**os.environ, "ANTHROPIC_API_KEY": "", **environment},
         capture_output=True,
         text=True,
@@ -61,10 +64,30 @@ def test_a_picture_that_cannot_be_read_exits_65_and_names_it(tmp_path, name, con
     assert not (tmp_path / "out").exists()
 
 
-def test_a_setting_out_of_range_exits_78_and_names_it(picture, tmp_path):
+def test_a_setting_out_of_range_exits_64_as_an_option_and_78_in_a_file(picture, tmp_path):
     ended = seig("run", picture, "--rollouts", "99", "--out", tmp_path / "out")
+    assert ended.returncode == 64
+    assert "--rollouts" in said(ended)
+    (tmp_path / "seig.toml").write_text("rollouts = 99")
+    ended = seig("run", picture, "--config", tmp_path / "seig.toml", "--out", tmp_path / "out")
     assert ended.returncode == 78
-    assert "rollouts" in said(ended)
+    assert "seig.toml" in said(ended) and "rollouts" in said(ended)
+
+
+def test_an_isolation_level_that_is_none_exits_64_and_names_them_all(picture, tmp_path):
+    ended = seig("run", picture, "--require-level", "L7", "--out", tmp_path / "out")
+    assert ended.returncode == 64
+    assert "--require-level" in said(ended) and "L3 (sandboxed)" in said(ended)
+
+
+@pytest.mark.blender
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is only L0")
+@pytest.mark.parametrize("option", ["--level", "--require-level"])
+def test_a_level_out_of_reach_exits_69_with_the_remedy_before_anything_is_written(blender, picture, tmp_path, option):
+    ended = seig("run", picture, "--blender", "wheel", option, "L3", "--out", tmp_path / "out", PATH=str(tmp_path))
+    assert ended.returncode == 69
+    assert "L3 (sandboxed)" in said(ended) and "apt-get install bubblewrap" in said(ended)
+    assert not (tmp_path / "out").exists()
 
 
 def test_claude_without_a_key_exits_78_and_says_the_ways_out(picture, tmp_path):
@@ -102,10 +125,34 @@ def test_an_output_folder_that_is_a_file_or_holds_other_things_exits_64(picture,
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
 
 
-def test_an_output_folder_that_cannot_be_written_exits_69(picture):
-    ended = seig("run", picture, "--out", "/proc/nowhere/out")
+@pytest.mark.parametrize("out", ["/proc/nowhere/out", f"/tmp/{'long' * 100}/out"])
+def test_an_output_folder_that_cannot_be_written_exits_69_before_a_blender_is_looked_for(picture, out):
+    ended = seig("run", picture, "--out", out, "--blender", "/no/blender")
     assert ended.returncode == 69
-    assert "/proc/nowhere/out" in said(ended)
+    assert f"output folder {out} cannot be written to" in said(ended) and "Choose another OUT" in said(ended)
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(picture, tmp_path):
+    assert seig("run", picture, "--out", tmp_path / "new" / "out", "--blender", "/no/blender").returncode == 69
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("image", "way_out"), [("", "Give the path"), ("https://example.org/a.png", "Download it first")]
+)
+def test_a_picture_that_is_no_path_exits_64_and_says_what_to_give(image, way_out):
+    ended = seig("run", image)
+    assert ended.returncode == 64
+    assert way_out in said(ended)
+
+
+def test_a_picture_whose_name_begins_with_a_dash_is_read_after_two_dashes(picture, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    picture.rename(tmp_path / "-picture.png")
+    ended = seig("run", "--blender", "/no/blender", "--", "-picture.png", cwd=tmp_path)
+    assert ended.returncode == 69 and "/no/blender" in said(ended)
+    ended = seig("run", "--", "-absent.png", cwd=tmp_path)
+    assert ended.returncode == 65 and "-absent.png" in said(ended)
 
 
 @pytest.mark.parametrize("command", ["resume", "show", "verify"])
@@ -120,7 +167,7 @@ def test_show_tells_an_unfinished_run_and_how_to_go_on(tmp_path):
     (tmp_path / "journal.jsonl").write_text(json.dumps(entry) + "\n")
     ended = seig("show", tmp_path)
     assert ended.returncode == 0
-    assert f"seig resume {tmp_path}" in ended.stdout
+    assert f"make resume OUT={tmp_path}\n" in ended.stdout
     assert json.loads(seig("show", tmp_path, "--json").stdout)["status"] == "unfinished"
 
 

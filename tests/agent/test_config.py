@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.config import Config, choose_model, load_config
-from agent.errors import ConfigurationError
+from agent.config import Config, choose_model, load_config, with_budget
+from agent.errors import ConfigurationError, UsageError
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(tmp_path):
@@ -23,12 +23,50 @@ def test_the_default_has_the_papers_rounds_and_rollouts():
 
 
 @pytest.mark.parametrize(
-    ("options", "named"),
-    [({"rollouts": 0}, "rollouts"), ({"budget.minutes": -1}, "budget.minutes"), ({"preset": "slow"}, "slow")],
+    ("options", "said"),
+    [
+        ({"rollouts": 0}, "--rollouts must be more than 0, not 0."),
+        ({"rollouts": 99}, "--rollouts must be at most 16, not 99."),
+        ({"budget.minutes": -1}, "--max-minutes must be more than 0, not -1."),
+        ({"budget.usd": float("nan")}, "--max-cost must be more than 0, not nan."),
+        ({"preset": "slow"}, "--preset must be one of 'quick', 'default' or 'fine', not 'slow'."),
+    ],
 )
-def test_a_bad_setting_is_named(options, named):
-    with pytest.raises(ConfigurationError, match=named):
+def test_a_bad_option_is_a_usage_error_that_names_it_as_it_is_typed(options, said):
+    with pytest.raises(UsageError) as caught:
         load_config(options)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rollouts = 0", "the setting 'rollouts' must be more than 0, not 0."),
+        ("[budget]\nminutes = 'long'", "the setting 'budget.minutes' must be a number, not 'long'."),
+        ("preset = [1]", "the setting 'preset' must be one of 'quick', 'default' or 'fine', not [1]."),
+        ("rolouts = 3", "the setting 'rolouts' is not known. Did you mean 'rollouts'?"),
+        ("max_minutes = 3", "the setting 'max_minutes' is not known. Did you mean 'budget.minutes'?"),
+        ("[rounds]\nlightning = 2", "the setting 'rounds.lightning' is not known. Did you mean 'rounds.lighting'?"),
+        ("[limits.stages.geometry]\nmemory = 3", "Did you mean 'limits.stages.geometry.memory_mib'?"),
+        ("[limits.stages.geometry]\nthreads = 3", "Did you mean 'limits.threads'?"),
+        ("wings = 2", "the setting 'wings' is not known. All settings are named in"),
+    ],
+)
+def test_a_bad_setting_in_a_file_is_named_with_the_file_the_reason_and_the_way_out(tmp_path, text, said):
+    file = tmp_path / "seig.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_config({"seed": 1}, file)
+    assert str(caught.value).startswith(f"{file}: ") and said in str(caught.value) and caught.value.remedy
+
+
+def test_a_larger_budget_changes_nothing_else():
+    config = load_config({"preset": "quick", "budget.calls": 7, "limits.stages.lighting.memory_mib": 3000})
+    larger = with_budget(config, {"budget.calls": 20, "budget.minutes": None})
+    assert larger.budget.calls == 20
+    assert larger.model_copy(update={"budget": config.budget}) == config
+    with pytest.raises(UsageError, match="--max-calls must be more than 0"):
+        with_budget(config, {"budget.calls": 0})
 
 
 def test_a_stage_may_have_limits_of_its_own_and_shares_the_others(tmp_path):
@@ -66,7 +104,7 @@ def test_a_bad_file_is_named_not_a_traceback(tmp_path, text):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match="nowhere"):
+    with pytest.raises(ConfigurationError, match=r"nowhere.toml: no such file or directory. Check the path"):
         load_config({}, tmp_path / "nowhere.toml")
 
 

@@ -1,14 +1,21 @@
 """Damaged run folders, signals and readers that do not read: a message or a recovery, never a hang or a traceback."""
 
+import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import ordinary_user
 import pytest
+from needs import lacking
+from PIL import Image
 
+from agent import cli
 from agent.config import Budget
 from agent.console import Console
 from agent.conversation import as_text
@@ -22,6 +29,9 @@ from agent.tools.scene import LookInput
 from agent.tools.workbench import Workbench
 from protocol.errors import CallTimedOut, OutOfMemory, ProcessCrashed
 from protocol.models import InspectRequest
+from sandbox.confinement import paths
+from sandbox.folders import ROOT
+from sandbox.snapshots import SnapshotUnfit
 
 BEGUN = {"event": "run", "version": 1, "config": {}, "source": "a.png", "blender": "4.5.0"}
 STUCK = """
@@ -92,7 +102,7 @@ def test_a_run_is_not_moved_aside_while_somebody_works_in_it(begun):
         assert RunFolder(begun).held()
         with pytest.raises(Interrupted):
             RunFolder(begun).move_aside()
-    folder.move_aside()
+    assert (folder.move_aside() / "journal.jsonl").exists()
     assert not begun.exists()
 
 
@@ -124,10 +134,113 @@ def test_settings_of_another_version_are_told_with_exit_64(begun):
     assert "--fresh" in ended.stderr
 
 
+def test_a_journal_that_cannot_be_read_exits_69_and_says_so(begun):
+    (begun / "journal.jsonl").unlink()
+    (begun / "journal.jsonl").mkdir()
+    for command in ("resume", "show", "verify"):
+        ended = seig(command, begun)
+        assert ended.returncode == 69
+        assert f"{begun / 'journal.jsonl'} cannot be read: is a directory" in ended.stderr
+
+
+def test_a_journal_whose_first_line_is_damaged_is_told_from_a_folder_without_a_run(begun):
+    (begun / "journal.jsonl").write_text("{garbage\n")
+    ended = seig("resume", begun)
+    assert ended.returncode == 64 and "first line is damaged" in ended.stderr and "--fresh" in ended.stderr
+
+
+@pytest.mark.parametrize("damage", ["remove", "garbage", "another"])
+def test_a_run_whose_picture_is_gone_says_how_to_give_it_again(begun, damage):
+    if damage == "garbage":
+        (begun / "reference.png").write_bytes(b"garbage")
+    elif damage == "another":
+        Image.new("RGB", (9, 9)).save(begun / "reference.png")
+    ended = seig("resume", begun)
+    assert ended.returncode == 65
+    assert "reference.png" in ended.stderr and f"make run IMAGE=a.png OUT={begun}" in ended.stderr
+
+
+def test_below_a_folder_that_cannot_be_entered_an_ordinary_user_is_told_which(tmp_path):
+    if os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        lacking("root that may make a mount namespace")
+    user, closed = tmp_path / "user", tmp_path / "closed"
+    user.mkdir()
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o000)
+    Image.new("RGB", (32, 32)).save(user / "a.png")
+    command = [sys.executable, "-m", "agent", "run", user / "a.png", "--out", closed / "out"]
+    needed = [*paths.of_python(Path(sys.executable)), ROOT / "prompts"]
+    try:
+        ended = ordinary_user.run(command, user, needed, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    finally:
+        closed.chmod(0o755)
+    assert ended.returncode == 69, ended.stderr
+    assert f"{closed}/out cannot be entered: permission denied" in ended.stderr and "another OUT" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "what", ["Journal(folder).note('said', text='x' * 10_000)", "write_atomically(folder / 'a', b'x' * 10_000)"]
+)
+def test_a_file_that_there_is_no_room_for_is_named(tmp_path, what):
+    program = (
+        "import resource; from pathlib import Path; from agent.runs.journal import Journal, write_atomically\n"
+        f"folder = Path({str(tmp_path)!r}); resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        f"try:\n    {what}\nexcept OSError as error:\n    print(error.filename)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() in (str(tmp_path / "journal.jsonl"), str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
+    "cause", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.ENOSPC, "full", "/x")]
+)
+def test_a_full_disk_is_told_with_what_did_not_fit_and_the_way_out(capsys, cause):
+    error = SnapshotUnfit("what was saved cannot be kept: no space left on device")
+    error.__cause__ = cause
+    assert cli._tell(error) == 69
+    said = capsys.readouterr().err
+    assert ("/x: full" if cause.filename else "what was saved") in said and "Make room, then resume" in said
+
+
+def test_the_clock_of_a_resumed_run_goes_on_from_the_time_already_spent(tmp_path):
+    with Console(tmp_path / "status.json", io.StringIO(), spent_s=125) as console:
+        assert console.elapsed() == "2:05"
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["where"], status["percent"]) == ("finished", "finished", 100)
+    assert 125 <= status["elapsed_s"] < 126
+
+
+@pytest.mark.parametrize("spent", [{"calls": 7}, {"minutes": 7.5}, {"tokens": 7_000_000}])
+def test_a_budget_that_is_reached_says_the_option_that_raises_it(tmp_path, spent):
+    ((what, limit),) = spent.items()
+    ledger = Ledger(tmp_path / "ledger.jsonl", Budget(**spent), minutes=8.0)
+    place = Place(rollout=-1, stage="geometry", round=1, role="generator", ordinal=0)
+    for _ in range(7):
+        ledger.book(place, "m", Usage(input_tokens=1_000_000), 1.0)
+    reached = ledger.reached()
+    assert f"{limit:,} {what}" in str(reached)
+    assert reached.larger() == (f"--max-{what}", f"{2 * limit:g}" if limit < 100 else "14000000")
+
+
 def test_closed_standard_streams_are_no_error(begun):
     for code in ("1>&-", "1>&- 2>&- <&-"):
         ended = subprocess.run(["sh", "-c", f'"{sys.executable}" -m agent show "{begun}" {code}'], timeout=60)
         assert ended.returncode == 0
+
+
+def test_the_budget_last_given_and_the_time_taken_are_read_past_lines_that_were_changed(begun):
+    budget = {"calls": 9, "tokens": 5, "minutes": 3.0, "usd": None}
+    notes = [
+        {"event": "resumed", "budget": budget},
+        {"event": "failed", "minutes": 2.5},
+        {"event": "failed", "minutes": "long"},
+        {"event": "resumed", "budget": {"wings": 2}},
+        {"event": "result", "result": 3},
+    ]
+    with (begun / "journal.jsonl").open("a") as journal:
+        journal.writelines(json.dumps(note) + "\n" for note in notes)
+    history = RunFolder(begun).history()
+    assert (history.budget, history.minutes) == (Budget(**budget), 2.5)
 
 
 def test_sums_outlive_a_torn_and_a_damaged_line_of_the_ledger(tmp_path):

@@ -85,6 +85,33 @@ def test_a_damaged_line_costs_only_its_own_step(tmp_path):
     assert [again.has(f"step {number}") for number in range(3)] == [True, False, True]
 
 
+def damage_said(folder):
+    said, journal = [], Journal(folder)
+    journal.tell_of_damage(said.append)
+    return journal, said
+
+
+def test_damaged_steps_are_told_once_and_noted(tmp_path):
+    journal = Journal(tmp_path)
+    for number in range(4):
+        journal.step(f"step {number}", Found, lambda number=number: Found(number=number, png=PNG + bytes([number])))
+    journal.close()
+    lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    name = json.loads(lines[3])["value"]["png"]["$bytes"]
+    (tmp_path / "replies" / name).write_bytes(b"changed")
+    (tmp_path / "journal.jsonl").write_bytes(lines[0] + b"{garbage\n" + b"".join(lines[2:]) + b'{"torn": ')
+    again, said = damage_said(tmp_path)
+    assert said == ["2 steps of the record were damaged and are done again"]
+    assert [again.has(f"step {number}") for number in range(4)] == [True, False, True, False]
+    for number in (1, 3):
+        again.step(f"step {number}", Found, lambda number=number: Found(number=number, png=PNG + bytes([number])))
+    again.close()
+    assert [entry["steps"] for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == "damaged"] == [2]
+    third, said = damage_said(tmp_path)
+    assert said == []
+    assert all(third.has(f"step {number}") for number in range(4))
+
+
 @pytest.mark.parametrize("damage", ["remove", "overwrite", "value"])
 def test_a_step_whose_record_is_damaged_is_done_again(tmp_path, damage):
     first = Journal(tmp_path)
@@ -98,8 +125,9 @@ def test_a_step_whose_record_is_damaged_is_done_again(tmp_path, damage):
     else:
         text = (tmp_path / "journal.jsonl").read_text()
         (tmp_path / "journal.jsonl").write_text(text.replace('"number": 1', '"number": "none"'))
-    second = Journal(tmp_path)
+    second, said = damage_said(tmp_path)
     assert second.step("a", Found, lambda: Found(number=2, png=PNG)).number == 2
+    assert said == ["1 step of the record was damaged and is done again"]
     second.close()
     assert Journal(tmp_path).step("a", Found, never) == Found(number=2, png=PNG)
 

@@ -168,7 +168,39 @@ def test_sixteen_bit_color_keeps_its_colors(tmp_path: Path) -> None:
     pixel = b"".join(struct.pack(">H", level * 257) for level in RED)
     path = tmp_path / "p.png"
     path.write_bytes(raw_png(8, 8, bit_depth=16, color_type=2, rows=(b"\0" + pixel * 8) * 8))
-    assert (read_reference(path).rgb == RED).all()
+    reference = read_reference(path)
+    assert (reference.rgb == RED).all()
+    assert "converted from 16 bit RGB" in reference.notes
+
+
+@pytest.mark.parametrize(
+    ("color_type", "channels", "said"),
+    [(0, 1, "16 bit grey"), (4, 2, "16 bit grey with alpha"), (6, 4, "16 bit RGB with alpha")],
+)
+def test_sixteen_bits_are_noted_for_every_kind_of_color(
+    tmp_path: Path, color_type: int, channels: int, said: str
+) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(raw_png(8, 8, bit_depth=16, color_type=color_type, rows=(b"\0" + b"\x80\0" * channels * 8) * 8))
+    assert f"converted from {said}" in read_reference(path).notes
+
+
+def test_thirty_two_bit_integers_are_not_called_sixteen(tmp_path: Path) -> None:
+    image = Image.fromarray(np.full((20, 20), 128 * 257, dtype=np.int32))
+    reference = read_reference(saved(image, tmp_path / "p.tif"))
+    assert (reference.rgb == 128).all()
+    assert [note for note in reference.notes if "32 bit" in note] and "16" not in " ".join(reference.notes)
+
+
+def test_sixteen_bit_grey_is_called_so_in_other_formats_too(tmp_path: Path) -> None:
+    image = Image.fromarray(np.full((20, 20), 128 * 257, dtype=np.uint16))
+    for name in ("p.tif", "p.pgm"):
+        assert "converted from 16 bit grey" in read_reference(saved(image, tmp_path / name)).notes
+
+
+def test_an_eight_bit_picture_is_noted_as_nothing_special(tmp_path: Path) -> None:
+    for name in ("p.png", "p.tif"):
+        assert not [note for note in read_reference(saved(two_halves(), tmp_path / name)).notes if "bit" in note]
 
 
 def test_floating_point_is_read_as_zero_to_one(tmp_path: Path) -> None:

@@ -59,3 +59,11 @@ def test_blenders_lists_usable_and_unusable_ones(machine, capsys):
     assert "4.2.3" in said and "Unusable" in said and "2.82" in said
     assert doctor.blenders(json=True) == 0
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 1
+
+
+def test_blenders_without_any_says_how_to_get_one_in_either_form(machine, capsys):
+    assert doctor.blenders() == 69
+    assert "make wheel" in capsys.readouterr().out
+    assert doctor.blenders(json=True) == 69
+    (missing,) = json.loads(capsys.readouterr().out)["missing"]
+    assert "make wheel" in missing["fix"]

@@ -1,0 +1,58 @@
+"""A name given to make reaches the program as it was typed, and no part of it is taken for a command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from sandbox.folders import ROOT
+
+NAMES = (
+    "a`touch pwned`.png",
+    "$(touch pwned).png",
+    "$(shell touch pwned).png",
+    "'; touch pwned; '.png",
+    '"quoted" and it\'s.png',
+    "$x and ${HOME} and $$.png",
+    "Straße & Söhne (2).png",
+    "-dash.png",
+    "a#b\\c%d.png",
+)
+
+
+@pytest.fixture
+def make(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    program = tmp_path / "program"
+    program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    program.chmod(0o755)
+
+    def make(*words):
+        command = ["make", "-s", *words, f"AGENT={program}", "ANY_PYTHON=true"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
+        assert not (tmp_path / "pwned").exists()
+        return json.loads(done.stdout)
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_run_hands_on_any_name_and_executes_none(make, name):
+    said = make("run", f"IMAGE={name}", f"OUT={name}", f"MODEL={name}", f"BLENDER={name}", "ARGS=--seed 3")
+    options = [f"--out={name}", f"--model={name}", f"--blender={name}", "--seed", "3"]
+    assert said == ["-m", "agent", "run", *options, "--", name]
+
+
+@pytest.mark.parametrize("target", ["resume", "show", "verify"])
+@pytest.mark.parametrize("name", NAMES)
+def test_so_do_the_targets_that_take_a_run(make, target, name):
+    blender = [] if target == "show" else [f"--blender={name}"]
+    assert make(target, f"OUT={name}", f"BLENDER={name}") == ["-m", "agent", target, *blender, "--", name]
+
+
+def test_what_is_not_given_is_not_handed_on(make):
+    assert make("run", "IMAGE=a.png") == ["-m", "agent", "run", "--", "a.png"]
