@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from agent import prompting
 from agent.config import Config, choose_model, load_config, with_budget
 from agent.console import Console, answer
+from agent.conversation import book_lost
 from agent.delivery import Result, isolation
 from agent.errors import ConfigurationError, InputUnreadable, Interrupted, NodeUnfit, RunError, UsageError
 from agent.models.base import Model
@@ -291,6 +292,8 @@ def _reconstruct(
         for note in reference.notes:
             console.say(f"picture: {note}")
         journal.tell_of_damage(console.say)
+        if lost := book_lost(journal, ledger):
+            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
         return reconstruct(run)
 
 

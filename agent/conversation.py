@@ -6,11 +6,14 @@ without asking, executing or rendering anything again. Does not know stages or p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from agent import prompting
+from agent.errors import ModelRefused, ModelUnavailable
 from agent.models.base import (
     Message,
     ModelReply,
@@ -19,10 +22,12 @@ from agent.models.base import (
     Text,
     ToolCall,
     ToolResult,
+    Usage,
     place_key,
     reply_key,
 )
-from agent.runs.journal import digest_of
+from agent.runs.budget import Ledger
+from agent.runs.journal import Journal, digest_of
 from agent.runs.run import Run
 from agent.tools.base import Outcome, refused
 from agent.tools.table import Toolbox
@@ -76,15 +81,39 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
         seed=run.config.seed,
     )
 
+    key, worst = f"reply/{reply_key(request)}", run.model.worst_case(request)
+
     def ask() -> ModelReply:
-        run.ledger.check()
         started = time.monotonic()
-        with run.console.waiting(f"waiting for the model ({run.model.name})"):
-            reply = as_text(run.model.reply(request))
-        run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
+        with run.ledger.reserved(worst), _in_flight(run, key, place, worst):
+            with run.console.waiting(f"waiting for the model ({run.model.name})"):
+                reply = as_text(run.model.reply(request))
+            run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply
 
-    return run.journal.step(f"reply/{reply_key(request)}", ModelReply, ask)
+    return run.journal.step(key, ModelReply, ask)
+
+
+@contextlib.contextmanager
+def _in_flight(run: Run, key: str, place: Place, worst: Usage) -> Iterator[None]:
+    """A call that costs something is on record before it is made, so that one which a kill cuts off is booked."""
+    if worst == Usage(usd=0.0):
+        yield
+        return
+    run.journal.note("asking", key=key, place=place.model_dump(), model=run.model.name, worst=worst.model_dump())
+    try:
+        yield
+    except (ModelRefused, ModelUnavailable):
+        run.journal.note("unanswered", key=key)
+        raise
+
+
+def book_lost(journal: Journal, ledger: Ledger) -> int:
+    """Book the calls that were under way when the run was killed, at the most they can have cost; how many."""
+    for key, entry in journal.in_flight.items():
+        ledger.book(Place.model_validate(entry["place"]), entry["model"], Usage.model_validate(entry["worst"]), 0.0)
+        journal.note("lost", key=key)
+    return len(journal.in_flight)
 
 
 def as_text(reply: ModelReply) -> ModelReply:

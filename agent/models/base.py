@@ -113,6 +113,10 @@ class Model(Protocol):
         """Answer; raises the errors of `agent.errors` (ModelRefused, ModelUnavailable, …)."""
         ...
 
+    def worst_case(self, request: ModelRequest) -> Usage:
+        """The most that the reply may cost: what is booked for a call whose reply nobody has seen."""
+        ...
+
 
 def reply_key(request: ModelRequest) -> str:
     """Under which a reply is stored: the place of the call and the digest of what was said in it."""

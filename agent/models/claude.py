@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from agent.errors import ModelRefused, ModelUnavailable, RunError
-from agent.models.base import ModelReply, ModelRequest, Role
+from agent.models.base import ModelReply, ModelRequest, Role, Usage
 from agent.models.claude_failures import PassingFailure, failure_of, patience_of, wait_s
-from agent.models.claude_messages import CacheTime, model_reply, request_body
-from agent.models.prices import DEFAULT_MODEL
+from agent.models.claude_messages import CacheTime, model_reply, most_tokens, request_body
+from agent.models.prices import DEFAULT_MODEL, dollars
 from protocol.models import Value
 
 if TYPE_CHECKING:
@@ -99,6 +99,14 @@ class Claude:
                 "Resume the run later; nothing that was answered is asked again.",
             ) from error
         return model_reply(message, model, retries=attempts.statistics["attempt_number"] - 1)
+
+    def worst_case(self, request: ModelRequest) -> Usage:
+        """Nothing read from the cache, all written to it, and a reply as long as it may be."""
+        model = self._settings.model_by_role.get(request.place.role, self._settings.model)
+        asked, replied = most_tokens(self._body(request, model)), self._settings.max_tokens
+        written_1h = asked if self._settings.cache_time == "1h" else 0
+        usd = dollars(model, input=0, output=replied, cache_write_5m=asked - written_1h, cache_write_1h=written_1h)
+        return Usage(cache_write_tokens=asked, output_tokens=replied, usd=usd)
 
     def _body(self, request: ModelRequest, model: str) -> dict[str, Any]:
         settings = self._settings

@@ -10,6 +10,8 @@ import base64
 import functools
 import io
 import itertools
+import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,6 +143,28 @@ def sized(png: bytes) -> bytes:
     written = io.BytesIO()
     shown.convert("RGB").save(written, "PNG")
     return written.getvalue()
+
+
+CHARACTERS_PER_TOKEN, PIXELS_PER_TOKEN = 2.5, 750
+"""Fewer characters than a token of English or Python holds, so that an estimate errs upwards; of pictures, the service
+documents width × height / 750 tokens."""
+
+
+def most_tokens(body: dict[str, Any]) -> int:
+    """An upper estimate of the tokens of a request body, without asking the service."""
+    pictures: list[bytes] = []
+
+    def without_pictures(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get("type") == "base64":
+                pictures.append(base64.b64decode(value["data"][:64]))
+                return None
+            return {name: without_pictures(inner) for name, inner in value.items()}
+        return [without_pictures(inner) for inner in value] if isinstance(value, list) else value
+
+    text = json.dumps(without_pictures(body), ensure_ascii=False)
+    pixels = sum(int.from_bytes(png[16:20]) * int.from_bytes(png[20:24]) for png in pictures)
+    return math.ceil(len(text) / CHARACTERS_PER_TOKEN + pixels / PIXELS_PER_TOKEN)
 
 
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

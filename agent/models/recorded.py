@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.errors import ConfigurationError
-from agent.models.base import ModelReply, ModelRequest, place_key, reply_key
+from agent.models.base import ModelReply, ModelRequest, Usage, place_key, reply_key
 
 
 class RecordedModel:
@@ -24,6 +24,9 @@ class RecordedModel:
         if recorded is None:
             raise ConfigurationError(self._why_missing(request), "Replay it with the version that recorded it.")
         return recorded
+
+    def worst_case(self, request: ModelRequest) -> Usage:
+        return Usage(usd=0.0)
 
     def _why_missing(self, request: ModelRequest) -> str:
         place = place_key(request.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -53,28 +54,47 @@ class Ledger:
         self._started = time.monotonic()
         self._calls, self._tokens, self._minutes_before = 0, 0, minutes
         self._usd: float | None = 0.0
+        self._in_flight: list[Usage] = []
         for entry in _entries(path):
             self._count(entry)
 
     def check(self) -> None:
-        """Raises BudgetReached when nothing more may be spent; called before each model call."""
+        """Raises BudgetReached when nothing more may be spent."""
         if reached := self.reached():
             raise reached
 
-    def reached(self) -> BudgetReached | None:
-        """The first bound at which nothing more may be spent."""
+    @contextlib.contextmanager
+    def reserved(self, worst: Usage) -> Iterator[None]:
+        """Around a model call. Raises BudgetReached when it might cost more than is left beside those under way."""
+        with self._lock:
+            if reached := self.reached(worst):
+                raise reached
+            self._in_flight.append(worst)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight.remove(worst)
+
+    def reached(self, worst: Usage | None = None) -> BudgetReached | None:
+        """The first bound at which nothing more may be spent, or that a call of this cost might pass."""
         spent = self.spent()
+        coming = [*self._in_flight, worst] if worst else []
+        tokens = spent.tokens + sum(map(_tokens, coming))
+        usd = (spent.usd or 0.0) + sum(each.usd or 0.0 for each in coming)
         bounds = (
-            ("calls", spent.calls, self._budget.calls),
-            ("tokens", spent.tokens, self._budget.tokens),
+            ("calls", spent.calls + len(coming), self._budget.calls),
+            ("tokens", tokens, self._budget.tokens),
             ("minutes", spent.minutes, self._budget.minutes),
-            ("dollars", spent.usd or 0.0, self._budget.usd),
+            ("dollars", usd, self._budget.usd),
         )
-        over = (BudgetReached(what, limit) for what, used, limit in bounds if limit is not None and used >= limit)
-        return next(over, None)
+        for what, used, limit in bounds:
+            if limit is not None and (used > limit if coming and what != "minutes" else used >= limit):
+                return BudgetReached(what, limit)
+        return None
 
     def book(self, place: Place, model: str, usage: Usage, seconds: float) -> None:
-        tokens = usage.model_dump(exclude={"usd"})
+        tokens = _by_kind(usage)
         entry = {
             "at": round(time.time(), 3),
             "place": place.model_dump(),
@@ -99,6 +119,15 @@ class Ledger:
         self._tokens += sum(entry.tokens.values())
         self._usd = None if self._usd is None or entry.usd is None else self._usd + entry.usd
         self._minutes_before = max(self._minutes_before, entry.minutes)
+
+
+def _by_kind(usage: Usage) -> dict[str, int]:
+    kinds: dict[str, int] = usage.model_dump(exclude={"usd"})
+    return kinds
+
+
+def _tokens(usage: Usage) -> int:
+    return sum(_by_kind(usage).values())
 
 
 class _Entry(BaseModel):

@@ -44,6 +44,8 @@ class Journal:
         for entry in entries:
             if entry["event"] == "step" and {"key", "value"} <= entry.keys():
                 self._steps[entry["key"]] = entry["value"]
+        self.in_flight = _in_flight(entries)
+        """What was being asked when the last process ended, by its step's key: asked for and perhaps paid, not seen."""
         self._file = self._path.open("ab")
         self._damaged = self._give_up_damaged(entries, unreadable)
         self._say: Callable[[str], None] | None = None
@@ -183,6 +185,16 @@ def _whole_entries(path: Path) -> tuple[list[dict[str, Any]], int]:
             del lines[-1]
     entries = [entry for line in lines if (entry := _entry(line)) is not None]
     return entries, len(lines) - len(entries)
+
+
+def _in_flight(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    asked: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry["event"] == "asking" and "key" in entry:
+            asked[entry["key"]] = entry
+        elif entry["event"] in ("step", "unanswered", "lost"):
+            asked.pop(entry.get("key", ""), None)
+    return asked
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from PIL import Image
 from agent.models import claude_messages
 from agent.models.base import Message, ModelRequest, Picture, Place, Text, Thought, ToolCall, ToolResult, ToolSpec
 from agent.models.claude import Claude, ClaudeSettings
-from agent.models.claude_messages import NOTHING, dropped_pictures, request_body, sized
+from agent.models.claude_messages import NOTHING, dropped_pictures, most_tokens, request_body, sized
 from tests.fakes.messages_api import Answer, messages_api, tool_use
 
 TOOLS = tuple(
@@ -210,3 +210,11 @@ def test_a_malformed_tool_input_becomes_an_empty_one(monkeypatch):
         monkeypatch.setenv("ANTHROPIC_API_KEY", "local")
         api.will(Answer([{**tool_use("look"), "input": ["no", "object"]}]))
         assert Claude().reply(request([opening()])).content == (ToolCall(id="toolu_1", name="look", input={}),)
+
+
+def test_the_most_that_a_request_can_hold_is_estimated_upwards_from_texts_and_picture_sizes():
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (1500).to_bytes(4) + (1000).to_bytes(4) + bytes(9000))
+    source = {"type": "base64", "media_type": "image/png", "data": picture.decode()}
+    body = {"messages": [{"role": "user", "content": [{"type": "image", "source": source}]}]}
+    assert 2000 <= most_tokens(body) < 2100
+    assert most_tokens({"system": "word " * 10_000}) >= 20_000

@@ -9,7 +9,7 @@ from scripted_model import GRAPH, ScriptedModel
 from agent.config import Budget, Config
 from agent.console import Console
 from agent.conversation import converse
-from agent.models.base import Message, ModelReply, Place, Text, ToolCall
+from agent.models.base import Message, ModelReply, Place, Text, ToolCall, Usage
 from agent.runs.budget import BudgetReached, Ledger
 from agent.runs.journal import Journal
 from agent.tools.table import ALL, TABLE, Toolbox
@@ -130,6 +130,9 @@ def test_a_used_up_budget_stops_before_the_next_call_also_in_the_next_process(wo
 def test_a_refusal_ends_the_conversation_without_a_product(world):
     class Refusing:
         name = "refusing"
+
+        def worst_case(self, request):
+            return Usage(usd=0.0)
 
         def reply(self, request):
             return ModelReply(content=(Text(text="no"),), stop="refusal", model="refusing")

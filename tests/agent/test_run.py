@@ -311,6 +311,19 @@ def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing
     assert not _blenders_of(folder)
 
 
+def test_a_call_that_a_kill_cut_off_is_asked_again_once_and_booked_at_its_worst(blender, picture, tmp_path):
+    folder, asked = tmp_path / "cut", tmp_path / "asked"
+    arguments = ("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel")
+    assert start(*arguments, asked=asked, KILL_IN_CALL="4").returncode == -signal.SIGKILL
+    assert start("resume", folder, asked=asked, KILL_AFTER="2").returncode == -signal.SIGKILL
+    ended = start("resume", folder, "--max-calls", "6", asked=asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert [line["usd"] for line in lines] == [0.01] * 3 + [0.5] + [0.01] * 2, "booked once, however often resumed"
+    assert len(asked.read_text().splitlines()) == 5, "three before, the fourth again, the fifth"
+    assert [one["event"] for one in entries(folder)].count("lost") == 1
+
+
 def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(blender, picture, tmp_path):
     folder = tmp_path / "stopped"
     command = [sys.executable, str(SCRIPTED), "run", str(picture), "--out", str(folder), "--preset", "quick"]

@@ -1,5 +1,6 @@
 """The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right
-after the n-th line that it adds to the journal. Every model call is noted in the file that ASKED names.
+after the n-th line that it adds to the journal; KILL_IN_CALL=n: in the middle of its n-th model call. Every model call
+is noted in the file that ASKED names.
 """
 
 import os
@@ -14,6 +15,8 @@ from agent.runs.journal import Journal
 
 class Noting(ScriptedModel):
     def reply(self, request):
+        if len(self.requests) + 1 == int(os.environ.get("KILL_IN_CALL", 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
         with open(os.environ["ASKED"], "a") as asked:
             asked.write(reply_key(request) + "\n")
         return super().reply(request)

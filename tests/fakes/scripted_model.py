@@ -94,6 +94,9 @@ class ScriptedModel:
         self.requests = []
         """Everything that was asked, in order."""
 
+    def worst_case(self, request):
+        return Usage(input_tokens=1000, output_tokens=1000, usd=0.5)
+
     def reply(self, request):
         self.requests.append(request)
         place = request.place

@@ -63,6 +63,9 @@ class OfflineModel:
                 self._live.popitem(last=False)
         return live.pending
 
+    def worst_case(self, request: ModelRequest) -> Usage:
+        return Usage(usd=0.0)
+
     def _take(self, request: ModelRequest, talk: Talk) -> _Live:
         """The role as it was before the last result, or a new one."""
         with self._lock:
