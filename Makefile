@@ -10,6 +10,7 @@ PYTHON ?=
 IMAGE ?=
 OUT ?=
 MODEL ?=
+N ?=
 BLENDER ?=
 ARGS ?=
 export BLENDER
@@ -49,7 +50,17 @@ resume show verify:
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q -m "not live" $(ARGS)
+	@$(AGENT) -m pytest -q -m "not live and not faults" $(ARGS)
+
+.PHONY: faults
+faults: ## try every fault of the catalogue at the levels that this machine offers [ARGS="--write docs/faults.md"]
+	$(call set-up,test)
+	@$(AGENT) -m pytest -q -m faults tests/faults $(ARGS)
+
+.PHONY: soak
+soak: ## [N=300] edits with faults mixed in: nothing grows, nothing is lost [ARGS="--seed 1 --write docs/faults.md"]
+	$(call set-up,test)
+	@$(AGENT) -m tests.faults.soak $(or $(N),300) $(ARGS)
 
 .PHONY: check
 check: ## lint, format, types and syntax; needs no Blender and no key

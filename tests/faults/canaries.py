@@ -1,4 +1,4 @@
-"""Owns what hostile code is offered to reach, and the knowledge of whether it did: files, sockets, a bystander, memory."""
+"""Owns what hostile code is offered to reach, and the knowledge of whether it did."""
 
 import contextlib
 import ctypes

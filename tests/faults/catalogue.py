@@ -501,7 +501,8 @@ PATCHING = (
         "a load handler that raises, for good",
         "committed",
         MOVE
-        + "from bpy.app.handlers import persistent\n@persistent\ndef f(*a): 1 / 0\nbpy.app.handlers.load_post.append(f)",
+        + "from bpy.app.handlers import persistent\n@persistent\ndef f(*a): 1 / 0\n"
+        + "bpy.app.handlers.load_post.append(f)",
         15,
         "a clean process for the next edit",
     ),
@@ -689,56 +690,182 @@ time.sleep(600)
         15,
         WIRED,
     ),
-    done("21", "a stale reply, one of another epoch, one that nobody asked for, and another's", "dropped",
-         orchestrating.stray_replies, WIRED, ordinary=True),
-)  # fmt: skip
+    done(
+        "21",
+        "a stale reply, one of another epoch, one that nobody asked for, and another's",
+        "dropped",
+        orchestrating.stray_replies,
+        WIRED,
+        ordinary=True,
+    ),
+)
 
 ORCHESTRATING = (
-    done("22a", "a Blender killed before it has taken the edit", "crashed", orchestrating.killed_before_it_begins, ENDED),
-    code("22b", "killed after the edit, before the answer", "crashed", MOVE + SERVER
-         + "import os\nclass Dead:\n    def send_multipart(self, frames): os.kill(os.getpid(), 9)\nS._socket = Dead()", 15, ENDED),
-    code("22c", "killed while it saves", "crashed", MOVE
-         + "import os\nbpy.app.handlers.save_pre.append(lambda *a: os.kill(os.getpid(), 9))", 15, ENDED, ordinary=True),
-    code("22d", "killed when half of the file is written", "crashed", MOVE + "import os\nfrom blender_server import editing\n"
-         "def save(path):\n    open(path, 'wb').write(b'BLENDER-v405' + bytes(1000)); os.kill(os.getpid(), 9)\n"
-         "editing.save = save", 15, ENDED),
-    done("22e", "the agent killed between a state and its manifest", "not accepted", orchestrating.killed_before_the_manifest,
-         "the manifest, written last"),
+    done(
+        "22a", "a Blender killed before it has taken the edit", "crashed", orchestrating.killed_before_it_begins, ENDED
+    ),
+    code(
+        "22b",
+        "killed after the edit, before the answer",
+        "crashed",
+        MOVE
+        + SERVER
+        + "import os\nclass Dead:\n    def send_multipart(self, frames): os.kill(os.getpid(), 9)\n"
+        + "S._socket = Dead()",
+        15,
+        ENDED,
+    ),
+    code(
+        "22c",
+        "killed while it saves",
+        "crashed",
+        MOVE + "import os\nbpy.app.handlers.save_pre.append(lambda *a: os.kill(os.getpid(), 9))",
+        15,
+        ENDED,
+        ordinary=True,
+    ),
+    code(
+        "22d",
+        "killed when half of the file is written",
+        "crashed",
+        MOVE
+        + "import os\nfrom blender_server import editing\n"
+        + "def save(path):\n    open(path, 'wb').write(b'BLENDER-v405' + bytes(1000)); os.kill(os.getpid(), 9)\n"
+        + "editing.save = save",
+        15,
+        ENDED,
+    ),
+    done(
+        "22e",
+        "the agent killed between a state and its manifest",
+        "not accepted",
+        orchestrating.killed_before_the_manifest,
+        "the manifest, written last",
+    ),
     *(
         code(f"23{letter}", f"a saved file that is {name}", kinds, saving(change), 15, ends_by)
         for letter, name, kinds, change, ends_by in (
             ("a", "empty", "snapshot_failed", "data = b''", "the store"),
             ("b", "no .blend", "snapshot_failed", "data = os.urandom(50_000)", "the store"),
             ("c", "cut off", "snapshot_failed", "data = data[:len(data) // 2]", STANDBY),
-            ("d", "full of flipped bits", "snapshot_failed", "data = data[:100] + bytes(b ^ 255 for b in data[100:])", STANDBY),
+            (
+                "d",
+                "full of flipped bits",
+                "snapshot_failed",
+                "data = data[:100] + bytes(b ^ 255 for b in data[100:])",
+                STANDBY,
+            ),
             ("e", "of a newer Blender", "snapshot_failed", "data = b'BLENDER-v999' + data[12:]", "the store"),
             ("f", "compressed", "snapshot_failed", "import gzip; data = gzip.compress(data)", "the store"),
         )
     ),
-    done("23g", "a file with scripts and drivers that run when it is opened", "not run", orchestrating.scripts_in_the_file,
-         SCRIPTS, ordinary=True),
-    done("23h", "an accepted file changed from outside", "refused", orchestrating.accepted_file_changed, "the store's digests", once=True),
-    done("24a", "no Blender where there was one", "setup_failed", orchestrating.blender_missing, "what it says names the remedy", once=True),
-    done("24b", "a Blender of another protocol", "setup_failed", orchestrating.other_protocol, "its first message", once=True),
+    done(
+        "23g",
+        "a file with scripts and drivers that run when it is opened",
+        "not run",
+        orchestrating.scripts_in_the_file,
+        SCRIPTS,
+        ordinary=True,
+    ),
+    done(
+        "23h",
+        "an accepted file changed from outside",
+        "refused",
+        orchestrating.accepted_file_changed,
+        "the store's digests",
+        once=True,
+    ),
+    done(
+        "24a",
+        "no Blender where there was one",
+        "setup_failed",
+        orchestrating.blender_missing,
+        "what it says names the remedy",
+        once=True,
+    ),
+    done(
+        "24b",
+        "a Blender of another protocol",
+        "setup_failed",
+        orchestrating.other_protocol,
+        "its first message",
+        once=True,
+    ),
     done("24c", "a scene of a newer Blender", "setup_failed", orchestrating.newer_scene, "its manifest", once=True),
     done("24d", "a path too long for a socket", "setup_failed", orchestrating.path_too_long, "the agent", once=True),
     done("24e", "no folder that can be written to", "setup_failed", orchestrating.no_folder, "the agent", once=True),
     *(
-        [done("24f", "a level that this machine does not reach", "setup_failed", orchestrating.level_out_of_reach,
-              "the probes", once=True)] if levels.can_choose() else []
+        [
+            done(
+                "24f",
+                "a level that this machine does not reach",
+                "setup_failed",
+                orchestrating.level_out_of_reach,
+                "the probes",
+                once=True,
+            )
+        ]
+        if levels.can_choose()
+        else []
     ),
-    done("25a", "SIGKILL to the nanny", "protocol_error", orchestrating.nanny_killed, "the kernel ends Blender with it", ordinary=True),
-    done("25b", "SIGKILL to the agent", "nothing left", orchestrating.agent_killed, "the nanny's lifeline; the store is whole"),
+    done(
+        "25a",
+        "SIGKILL to the nanny",
+        "protocol_error",
+        orchestrating.nanny_killed,
+        "the kernel ends Blender with it",
+        ordinary=True,
+    ),
+    done(
+        "25b",
+        "SIGKILL to the agent",
+        "nothing left",
+        orchestrating.agent_killed,
+        "the nanny's lifeline; the store is whole",
+    ),
     done("25c", "SIGSTOP to Blender", "deadline", orchestrating.blender_stopped, DEADLINE),
     done("25d", "SIGSTOP to the nanny", "deadline", orchestrating.nanny_stopped, "the agent's own clock, 10 s later"),
-    done("25e", "a pool made by a thread that has ended", "committed", orchestrating.made_by_a_dying_thread, NOBODY, once=True),
+    done(
+        "25e",
+        "a pool made by a thread that has ended",
+        "committed",
+        orchestrating.made_by_a_dying_thread,
+        NOBODY,
+        once=True,
+    ),
     done("25f", "a clock that jumps by a day", "deadline", orchestrating.clock_jumps, "the monotonic clock"),
-    done("25g", "a full disk when the nanny keeps a file", "snapshot_failed", orchestrating.disk_full_for_the_nanny, "the transaction"),
-    done("25h", "a full disk when the agent accepts a state", "snapshot_failed", orchestrating.disk_full_for_the_agent, "the transaction"),
+    done(
+        "25g",
+        "a full disk when the nanny keeps a file",
+        "snapshot_failed",
+        orchestrating.disk_full_for_the_nanny,
+        "the transaction",
+    ),
+    done(
+        "25h",
+        "a full disk when the agent accepts a state",
+        "snapshot_failed",
+        orchestrating.disk_full_for_the_agent,
+        "the transaction",
+    ),
     done("26a", "a boot that takes too long", "setup_failed", orchestrating.slow_boot, DEADLINE, once=True),
-    done("26b", "a crash at every boot", "setup_failed", orchestrating.crash_at_boot, "two attempts, then a report", once=True),
-    done("26c", "a crash at the load of an accepted state", "setup_failed", orchestrating.crash_at_load, "three attempts, then a report", once=True),
+    done(
+        "26b",
+        "a crash at every boot",
+        "setup_failed",
+        orchestrating.crash_at_boot,
+        "two attempts, then a report",
+        once=True,
+    ),
+    done(
+        "26c",
+        "a crash at the load of an accepted state",
+        "setup_failed",
+        orchestrating.crash_at_load,
+        "three attempts, then a report",
+        once=True,
+    ),
     done("27", "a hundred edits with faults mixed in", "flat", orchestrating.soaked, "all of this together", once=True),
-)  # fmt: skip
+)
 
 ROWS = (*RUNNING, *STORING, *REACHING, *PATCHING, *PRINTING, *ANSWERING, *ORCHESTRATING)

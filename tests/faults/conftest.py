@@ -1,4 +1,4 @@
-"""What the faults share: one ground per level, the levels that this machine offers, and the table of what came of it."""
+"""What the faults share: a ground per level, the choice of levels, and the table of what came of it all."""
 
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("faults")
     terminalreporter.write_line("\n".join(parts))
     if path := config.getoption("--write", ""):
-        table.write_into(Path(path), parts)
+        table.write_into(Path(path), "faults", "\n".join(parts))
 
 
 def _was_tried(row, outcomes):

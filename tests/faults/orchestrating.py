@@ -1,4 +1,4 @@
-"""Owns the faults that no edit's code can bring about: what happens to agents, nannies, Blenders and files from outside.
+"""Owns the faults that no edit's code can bring about: what happens to agent, nanny, Blender and files from outside.
 
 Each is a function of the ground that gives the outcome in one word.
 """

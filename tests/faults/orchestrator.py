@@ -1,4 +1,4 @@
-"""An agent that is killed: `orchestrator.py manifest|asleep LEVEL FOLDER`. Prints its pool's folder and its last state."""
+"""An agent to be killed: `orchestrator.py manifest|asleep LEVEL FOLDER`. Prints its pool's folder and last state."""
 
 import os
 import signal

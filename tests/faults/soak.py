@@ -1,8 +1,9 @@
 """Owns the soak: many edits with faults mixed in by a seeded dice, and whether anything grew or was lost.
 
-python -m tests.faults.soak [EDITS] [SEED] [LEVEL]
+make soak N=1000
 """
 
+import argparse
 import random
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import psutil
 from box_helpers import eventually
 
 from sandbox.limits import MIB
-from tests.faults import levels
+from tests.faults import levels, table
 from tests.faults.ground import MOVE, Ground
 from tests.faults.injected import WIRE
 
@@ -31,12 +32,17 @@ FAULTS = {
     "floods its output": ("import os\nwhile True: os.write(1, b'x' * 65536)", 15),
     "answers garbage": (WIRE + "S._socket.send_multipart([b'x', b'y'])\ntime.sleep(600)", 15),
     "answers what was not asked": (WIRE + "while True: reply(MINE + 7, 'execute', DONE)", 15),
-    "forks a daemon": (MOVE + "import os\nif not os.fork(): os.setsid(); os.execve('/bin/sleep', ['sleep', '600'], {})", 15),
+    "forks a daemon": (
+        MOVE + "import os\nif not os.fork(): os.setsid(); os.execve('/bin/sleep', ['sleep', '600'], {})",
+        15,
+    ),
     "leaves a thread that works": (
-        MOVE + "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()", 15,
+        MOVE
+        + "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin, daemon=True).start()",
+        15,
     ),
     "dies while it saves": (MOVE + "import os\nbpy.app.handlers.save_pre.append(lambda *a: os.abort())", 15),
-}  # fmt: skip
+}
 WARM = 0.2
 """The share of edits after which all that is loaded or started once has been."""
 
@@ -139,12 +145,20 @@ def _judge(ground, figures):
     ground.states_are_true(*states[:: max(1, len(states) // 20)])
 
 
-def main(edits="300", seed="0", level=""):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("edits", type=int, nargs="?", default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--level", default=levels.offered()[-1], choices=levels.offered())
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the figures into")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="seig-soak-") as folder:
-        figures = soak(int(edits), int(seed), Path(folder), level or levels.offered()[-1])
+        figures = soak(options.edits, options.seed, Path(folder), options.level)
     print(figures.text())
+    if options.write:
+        table.write_into(options.write, "soak", figures.text())
     sys.exit(bool(figures.wrong))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

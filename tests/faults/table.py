@@ -27,6 +27,8 @@ class Row:
     kind: str = "wheel"
     ordinary: bool = False
     """Part of `make test`."""
+    lingers: bool = False
+    """What it leaves in its process stays until its stage ends: the next edit to be looked at begins a stage."""
     once: bool = False
     """The level cannot make a difference: it is tried at the lowest alone."""
 
@@ -101,11 +103,11 @@ def _words(words):
     return " or ".join(sorted(words))
 
 
-BEGIN, END = "<!-- written by `make faults` -->\n", "<!-- end -->\n"
-
-
-def write_into(path, parts):
-    """Put the tables between the two marks of a document."""
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    path.write_text(before + BEGIN + "\n" + "\n".join(parts) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+def write_into(path, name, text):
+    """Put a text between its two marks in a document."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(f"{path} has no place for {name}: {begin}…{end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
