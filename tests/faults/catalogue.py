@@ -39,9 +39,9 @@ def reach(id, injection, what, ends_by, expected=None, **more):
     return Row(id, injection, expected or walled(), TRY + what, 15, reaches=True, ends_by=ends_by, **more)
 
 
-def done(id, injection, words, what, ends_by="", **more):
+def done(id, injection, word, what, ends_by="", **more):
     """Something that is done to the orchestrator, to a nanny or to a Blender from outside."""
-    return Row(id, injection, one_of(*words.split()), what, ends_by=ends_by, **more)
+    return Row(id, injection, one_of(word), what, ends_by=ends_by, **more)
 
 
 RUNNING = (
@@ -110,7 +110,7 @@ bpy.ops.object.modifier_apply(modifier='b')
     ),
     code("5a", "os._exit(0)", "exited", "import os; os._exit(0)", 15, ENDED),
     code("5b", "sys.exit(3)", "script_error", "import sys; sys.exit(3)", 15, "the server: it is an exception"),
-    code("5c", "quit_blender()", "exited", "bpy.ops.wm.quit_blender()", 15, ENDED),
+    code("5c", "quit_blender()", "committed exited", "bpy.ops.wm.quit_blender()", 15, ENDED),
     code(
         "5d",
         "quit_blender(), in a Blender of the distribution's",
@@ -628,11 +628,11 @@ ANSWERING = (
     code(
         "20f",
         "bytes that are no ZMTP",
-        "committed",
+        "protocol_error",
         MOVE + "import os, socket\nfor _ in range(20):\n    s = socket.socket(socket.AF_UNIX); s.connect('r')\n"
         "    try: s.sendall(os.urandom(100_000))\n    except OSError: pass",
         15,
-        "libzmq, which closes the connection",
+        "libzmq closes the connection, and the nanny will have no more of it",
     ),
     code(
         "20g",
@@ -774,6 +774,14 @@ ORCHESTRATING = (
         orchestrating.accepted_file_changed,
         "the store's digests",
         once=True,
+    ),
+    code(
+        "23i",
+        "the same file, in a scope of the generator's",
+        "violation",
+        orchestrating.SCRIPTED,
+        15,
+        STANDBY,
     ),
     done(
         "24a",
