@@ -16,7 +16,7 @@ ARGS ?=
 export BLENDER
 
 AGENT := .venv/bin/python
-PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py
+PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py
 
 ANY_PYTHON := $(or $(PYTHON),python3)
 

@@ -22,7 +22,7 @@ EXIT_CODES = """exit codes:
   65  the picture cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable
   70  a defect of this program
-  75  interrupted, or the run is in use, or the service is unavailable: resume later
+  75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
   78  a setting, key or model is refused"""
 
 
@@ -43,13 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _tell(error: BaseException) -> int:
     """Say what ended the command, and the exit code for it."""
     from agent.errors import RunError
-    from protocol.errors import BlenderError, SetupFailed
+    from protocol.errors import BlenderError, BreakerOpen, SetupFailed
     from sandbox.snapshots import SnapshotUnfit
 
     if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
         error = error.__cause__
     if isinstance(error, RunError):
         message, code = str(error), error.exit_code
+    elif isinstance(error, BreakerOpen):
+        message, code = f"{error.message} {error.remedy}", 75
     elif isinstance(error, SetupFailed):
         message, code = f"{error.message} {error.remedy}", 69
     elif isinstance(error, SnapshotUnfit):

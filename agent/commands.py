@@ -25,9 +25,9 @@ from agent.runs.journal import Journal, write_atomically
 from agent.runs.run import Run
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
+from protocol.errors import ProcessFault
 from sandbox.discovery import Blender, find_blender, find_blenders
-from sandbox.limits import MIB, Limits
-from sandbox.pool import Pool
+from sandbox.pool import OnFault, Pool
 from sandbox.snapshots import SnapshotStore
 
 VERSION = 1
@@ -210,7 +210,7 @@ def _reconstruct(
         lifetime.enter_context(stopping(f"Go on with: seig resume {folder.path}"))
         lifetime.enter_context(_log(folder))
         console = lifetime.enter_context(Console(folder.status, stream))
-        pool, store = lifetime.enter_context(_pool(folder, config, blender))
+        pool, store = lifetime.enter_context(_pool(folder, config, blender, _recording(journal)))
         run = Run(
             config=config,
             reference=reference,
@@ -230,15 +230,21 @@ def _reconstruct(
 
 
 @contextlib.contextmanager
-def _pool(folder: RunFolder, config: Config, blender: Blender) -> Iterator[tuple[Pool, SnapshotStore]]:
-    limits = Limits(
-        memory_bytes=config.limits.memory_mib * MIB,
-        folder_bytes=config.limits.folder_mib * MIB,
-        threads=config.limits.threads or 0,
-    )
-    store = SnapshotStore(folder.snapshots)
-    with Pool(blender, limits, store, folder.logs, standby=config.standby) as pool:
+def _pool(
+    folder: RunFolder, config: Config, blender: Blender, on_fault: OnFault | None = None
+) -> Iterator[tuple[Pool, SnapshotStore]]:
+    store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
+    with Pool(blender, limits, store, folder.logs, standby=config.standby, on_fault=on_fault) as pool:
         yield pool, store
+
+
+def _recording(journal: Journal) -> OnFault:
+    """Every Blender that is lost is an event of the run."""
+
+    def note(fault: ProcessFault) -> None:
+        journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message)
+
+    return note
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Owns the settings of a run: defaults < preset < file < command line. Knows nothing of what they are used for.
 
-A configuration file is TOML with the field names below; tables for `rounds`, `budget` and `limits`.
+A configuration file is TOML with the field names below; tables for `rounds`, `budget`, `limits`
+and, of limits that differ in a stage, `limits.stages.geometry` and the like.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from agent.errors import ConfigurationError
 from agent.models.claude import key_present
 from protocol.models import Value
+from sandbox.limits import MIB, Limits
 
 Preset = Literal["quick", "default", "fine"]
 ModelName = Literal["claude", "offline", "recorded"]
+StageName = Literal["initialisation", "geometry", "material", "composition", "lighting", "camera"]
 
 
 class Rounds(Value):
@@ -43,16 +46,75 @@ class Budget(Value):
     """Counts only where the model's price is known."""
 
 
-class BoxLimits(Value):
-    """Resource limits of each Blender."""
+class StageLimits(Value):
+    """Limits of each Blender that a stage may have of its own."""
 
     memory_mib: PositiveInt = 4096
+    """Resident, of the whole process tree."""
     folder_mib: PositiveInt = 2048
+    """Everything in its work folder."""
+    file_mib: PositiveInt = 1024
+    """Any one file that it writes."""
+    processes: PositiveInt = 64
+    open_files: PositiveInt = 1024
+    output_mib: PositiveInt = 16
+    """Printed during one call."""
+    cpu_s: PositiveInt = 7 * 24 * 3600
+    """Processor time of one Blender in all."""
     execute_s: PositiveFloat = 60.0
     """Wall clock of one edit."""
     render_s: PositiveFloat = 300.0
+    """Wall clock of one render."""
+
+
+class BoxLimits(StageLimits):
+    """Resource limits of each Blender."""
+
+    reply_mib: PositiveInt = 256
+    """Of one message that it sends."""
+    boot_s: PositiveFloat = 60.0
     threads: PositiveInt | None = None
     """Of one Blender; None: the machine's cores."""
+    stages: dict[StageName, StageLimits] = Field(default_factory=dict)
+    """By stage, what differs there: a table `limits.stages.geometry` with some of the names above."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """What a stage does not name is as in the whole run."""
+        if not isinstance(given, dict) or not isinstance(given.get("stages"), dict):
+            return given
+        whole = {name: given[name] for name in StageLimits.model_fields if name in given}
+        stages = {name: whole | own if isinstance(own, dict) else own for name, own in given["stages"].items()}
+        return {**given, "stages": stages}
+
+    def of(self, stage: str) -> StageLimits:
+        """Those in force in a stage."""
+        return self.stages.get(cast(StageName, stage), self)
+
+    def of_process(self, stage: str) -> Limits:
+        """What a Blender is held to in a stage."""
+        return self._limits(self.of(stage))
+
+    def of_any_process(self) -> Limits:
+        """The widest of all stages, for a Blender that may be used in any of them."""
+        each = [self, *self.stages.values()]
+        widest = {name: max(getattr(one, name) for one in each) for name in StageLimits.model_fields}
+        return self._limits(StageLimits.model_validate(widest))
+
+    def _limits(self, stage: StageLimits) -> Limits:
+        return Limits(
+            memory_bytes=stage.memory_mib * MIB,
+            folder_bytes=stage.folder_mib * MIB,
+            file_bytes=stage.file_mib * MIB,
+            processes=stage.processes,
+            open_files=stage.open_files,
+            output_bytes=stage.output_mib * MIB,
+            cpu_s=stage.cpu_s,
+            reply_bytes=self.reply_mib * MIB,
+            boot_s=self.boot_s,
+            threads=self.threads or 0,
+        )
 
 
 class Config(Value):

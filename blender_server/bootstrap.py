@@ -7,6 +7,7 @@ said once it runs: `server.py`.
 import argparse
 import ctypes
 import faulthandler
+import importlib.util
 import os
 import signal
 import sys
@@ -18,7 +19,9 @@ def main():
     options = _options(sys.argv)
     _die_with_parent()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path[:0] = [os.path.abspath(options.vendor), root]
+    sys.path.insert(0, os.path.abspath(options.vendor))
+    for name in ("protocol", "blender_server"):
+        _load_package(name, os.path.join(root, name))
     os.chdir(options.folder)
     sys.stdout.reconfigure(line_buffering=True)
     log = open("faults.log", "w")  # noqa: SIM115  (stays open: faulthandler writes to its descriptor)
@@ -38,6 +41,15 @@ def _options(argv):
     parser.add_argument("--epoch", required=True, help="names this process in every message")
     parser.add_argument("--vendor", required=True, help="folder with pyzmq and msgpack")
     return parser.parse_args(argv[argv.index("--") + 1 :] if "--" in argv else argv[1:])
+
+
+def _load_package(name, folder):
+    """Not through sys.path: confined, we may read these folders but not list the one that holds them."""
+    spec = importlib.util.spec_from_file_location(
+        name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
 
 
 def _die_with_parent():

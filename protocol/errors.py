@@ -87,3 +87,7 @@ class SetupFailed(BlenderError):
     def __init__(self, message: str, remedy: str = "", log_tail: str = "") -> None:
         super().__init__(message)
         self.message, self.remedy, self.log_tail = message, remedy, log_tail
+
+
+class BreakerOpen(SetupFailed):
+    """Blenders that did start do so no longer, several times in a row: nothing more is tried for now."""

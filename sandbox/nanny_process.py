@@ -32,7 +32,8 @@ class NannyProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root: int | None = None
-        self._told = False
+        self.told = False
+        """Whether it was told to end."""
         self._ended_r, self._ended_w = os.pipe()
         try:
             with open(settings.log_file.with_suffix(".nanny.log"), "ab") as said:
@@ -63,7 +64,7 @@ class NannyProcess:
 
     @property
     def ended(self) -> bool:
-        return self._told or not self._waiter.is_alive()
+        return self.told or not self._waiter.is_alive()
 
     def knows(self, root: int) -> None:
         """The process that its Blender's tree grows from, for the case that the nanny is lost."""
@@ -83,7 +84,7 @@ class NannyProcess:
 
     def tell_to_end(self) -> None:
         """It kills its tree at once and ends; `close` waits for that."""
-        self._told = True
+        self.told = True
         assert self._popen.stdin is not None
         with contextlib.suppress(OSError):
             self._popen.stdin.close()

@@ -11,7 +11,8 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +20,12 @@ from types import TracebackType
 import psutil
 import zmq
 
-from protocol.errors import BlenderError, SetupFailed
+from protocol.errors import BlenderError, BreakerOpen, ProcessFault, SetupFailed
 from protocol.link import Context
 from protocol.models import FingerprintReply
 from sandbox.blend_file import parse_version
+from sandbox.breaker import Breaker
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits
@@ -35,7 +38,11 @@ from sandbox.worker import Worker
 
 log = logging.getLogger(__name__)
 
-BOOT_ATTEMPTS = 2
+BOOT_ATTEMPTS, BOOT_ATTEMPTS_LATER = 2, 5
+"""In a row: where none has ever started, which more patience will not mend, and where one has."""
+FIRST_WAIT_S = 0.5
+"""Before the second attempt; doubled with each one."""
+OnFault = Callable[[ProcessFault], None]
 TYPICAL_BYTES = 3 * GIB // 4
 """What a session takes with an ordinary scene while it renders."""
 STANDBY_BYTES = GIB // 2
@@ -46,9 +53,23 @@ class Pool:
     """`with Pool(blender, limits, store, logs) as pool, pool.session() as scene: scene.edit(…)`"""
 
     def __init__(
-        self, blender: Blender, limits: Limits, store: SnapshotStore, logs: Path, standby: bool = True
+        self,
+        blender: Blender,
+        limits: Limits,
+        store: SnapshotStore,
+        logs: Path,
+        standby: bool = True,
+        on_fault: OnFault | None = None,
+        level: Level = Level.TREE,
+        gpu: bool = False,
     ) -> None:
+        """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them use
+        the graphics cards. `on_fault` is told, from any thread, of each Blender that is lost, for a record of it."""
         self.blender, self.limits, self.store = blender, limits, store
+        self.level, self._gpu = level, gpu
+        self.breaker = Breaker(store.folder / "quarantine.jsonl")
+        self._on_fault = on_fault or (lambda fault: None)
+        self._failed_boots, self._has_booted = 0, False
         self._logs, self._keeps_standby = logs, standby
         self._numbers = itertools.count(1)
         self._workers: set[Worker] = set()
@@ -83,9 +104,10 @@ class Pool:
         self._context.destroy(linger=0)
         self._scratch.close()
 
-    def session(self, head: Snapshot | None = None) -> SceneSession:
-        """An active Blender of one's own that begins at `head`; without one at the empty start."""
-        return SceneSession(self, head)
+    def session(self, head: Snapshot | None = None, limits: Limits | None = None) -> SceneSession:
+        """An active Blender of one's own that begins at `head` (None: the empty start), under limits of its own that
+        are at most the pool's."""
+        return SceneSession(self, head, limits)
 
     def side_by_side(self, wanted: int) -> int:
         """How many sessions this machine bears at the same time: at least one, at most as many as are wanted."""
@@ -128,16 +150,27 @@ class Pool:
             raise SetupFailed("the pool is closed") from error
 
     def _boot(self) -> Worker:
-        for attempt in range(1, BOOT_ATTEMPTS + 1):
+        while True:
             try:
-                return self._boot_once()
+                worker = self._boot_once()
             except SetupFailed as error:
-                if self._closing:
-                    raise
-                log.warning("boot attempt %d of %d failed: %s", attempt, BOOT_ATTEMPTS, error)
-                if attempt == BOOT_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+                self._bear(error)
+            else:
+                self._failed_boots, self._has_booted = 0, True
+                return worker
+
+    def _bear(self, error: SetupFailed) -> None:
+        """Returns when it is time to try again; raises where several in a row did not start."""
+        self._failed_boots += 1
+        allowed = BOOT_ATTEMPTS_LATER if self._has_booted else BOOT_ATTEMPTS
+        log.warning("boot attempt %d of %d failed: %s", self._failed_boots, allowed, error)
+        if self._closing or (self._failed_boots >= allowed and not self._has_booted):
+            raise error
+        if self._failed_boots >= allowed:
+            message = f"Blender did not start {self._failed_boots} times in a row: {error.message}"
+            raise BreakerOpen(message, f"See {self._logs}, then resume the run.", error.log_tail) from error
+        if self._has_booted:
+            time.sleep(FIRST_WAIT_S * 2 ** (self._failed_boots - 1))
 
     def take(self) -> Worker:
         """A clean worker to go on with: the standby, while the next one boots in the background."""
@@ -179,6 +212,8 @@ class Pool:
         assert self._standby is not None
         try:
             worker = self._standby.result()
+        except BreakerOpen:
+            raise
         except BlenderError as error:
             log.warning("the standby did not start: %s", error)
             return self._begin_standby().result()
@@ -195,7 +230,17 @@ class Pool:
     def _boot_once(self) -> Worker:
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
         try:
-            worker = Worker(self.blender, self.limits, self._scratch.folders(), log_file, self._context, self._spawn)
+            worker = Worker(
+                self.blender,
+                self.limits,
+                self._scratch.folders(),
+                log_file,
+                self._context,
+                level=self.level,
+                gpu=self._gpu,
+                spawn=self._spawn,
+                on_fault=self._on_fault,
+            )
         except (OSError, zmq.ZMQError) as error:
             raise SetupFailed(f"no Blender can be started: {error}", ROOM) from error
         self._workers.add(worker)

@@ -6,13 +6,11 @@ Does not know what is said over the wire (`protocol`), nor who replaces it (`poo
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import resource
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +20,8 @@ import psutil
 
 from protocol.errors import ProcessFault, ProtocolViolated
 from sandbox import evidence
+from sandbox.confinement.confining import Confinement, confine, rlimits
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.output import Output
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
-LAUNCH = Path(__file__).with_name("launch.py")
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """All that a Blender sees of our environment, which may hold keys."""
 
@@ -45,7 +44,17 @@ CHILDREN_EVERY, SLOWLY_EVERY = 5, 20
 class BlenderProcess:
     """Starts in `folder`, which is its working, home and temporary folder. Spawn from a thread that outlives it."""
 
-    def __init__(self, blender: Blender, limits: Limits, folder: Path, log_file: Path, epoch: str) -> None:
+    def __init__(
+        self,
+        blender: Blender,
+        limits: Limits,
+        folder: Path,
+        log_file: Path,
+        epoch: str,
+        level: Level = Level.PROCESS,
+        *,
+        gpu: bool = False,
+    ) -> None:
         self.folder, self.limits = folder, limits
         self._verdict: ProcessFault | None = None
         self._condemned = False
@@ -55,7 +64,8 @@ class BlenderProcess:
         self.output = Output(log_file, limits.output_bytes)
         self._ended_r, self._ended_w = os.pipe()
         try:
-            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet)
+            self.confinement = confine(level, blender, folder, limits, gpu=gpu)
+            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet, self.confinement)
         except BaseException:
             os.close(self._ended_r)
             os.close(self._ended_w)
@@ -63,7 +73,7 @@ class BlenderProcess:
         finally:
             os.close(self.output.inlet)
         self.pid = self._popen.pid
-        self.tree = Tree(self.pid, epoch, adopting=True)
+        self.tree = Tree(self.pid, epoch, adopting=level >= Level.TREE)
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{self.pid}", daemon=True)
         self._watcher.start()
         log.info("blender pid=%d started in %s", self.pid, folder)
@@ -76,7 +86,9 @@ class BlenderProcess:
         """Why it ended, with the last it said."""
         self._watcher.join(1.0)
         self.output.join(0.2)
-        found = self._verdict or evidence.of_exit(self._popen.poll(), self._peak_bytes, self.limits, self.log_tail())
+        returncode = self.confinement.returncode(self._popen.poll())
+        peak_bytes = self.limits.memory_bytes if self.confinement.ran_out_of_memory() else self._peak_bytes
+        found = self._verdict or evidence.of_exit(returncode, peak_bytes, self.limits, self.log_tail())
         return type(found)(method, found.message, self.log_tail())
 
     def log_tail(self) -> str:
@@ -95,24 +107,25 @@ class BlenderProcess:
     def has_company(self) -> bool:
         """Whether something that it started still runs."""
         self.tree.refresh()
-        return len(self.tree) > 1
+        return len(self.tree) > 1 + self.confinement.helpers
 
     def limit(self, limits: Limits) -> None:
         """Other limits for what it does from here on; those that the kernel keeps can only get lower."""
         self.limits = limits
         if not hasattr(resource, "prlimit"):
             return
-        for name, value in _rlimits(limits).items():
+        pid = self.confinement.inside(self.pid)
+        for name, value in rlimits(limits).items():
             number = getattr(resource, name)
             with contextlib.suppress(OSError, ValueError):
-                hard = resource.prlimit(self.pid, number)[1]
+                hard = resource.prlimit(pid, number)[1]
                 value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.prlimit(self.pid, number, (value, value))
+                resource.prlimit(pid, number, (value, value))
 
     def processor_s(self) -> float:
         """Processor time that it has used."""
         try:
-            used = psutil.Process(self.pid).cpu_times()
+            used = psutil.Process(self.confinement.inside(self.pid)).cpu_times()
         except psutil.Error:
             return 0.0
         return float(used.user + used.system)
@@ -129,6 +142,7 @@ class BlenderProcess:
         with self._lock:
             running = self._popen.returncode is None
             emptied = self.tree.kill(root_is_ours=running)
+            emptied = self.confinement.kill() and emptied
         self._watcher.join(5.0)
         if not emptied:
             log.error("blender pid=%d: some of what it started cannot be killed", self.pid)
@@ -137,6 +151,7 @@ class BlenderProcess:
         """Let go of what `kill` has left: descriptors. Nobody may wait for its end any more."""
         self.output.join(1.0)
         os.close(self._ended_r)
+        self.confinement.close()
 
     def _watch(self) -> None:
         """Until it ends: look at its memory often, at the rest now and then, and end it when it passes a limit."""
@@ -183,45 +198,42 @@ class BlenderProcess:
         return None
 
 
-def _spawn(blender: Blender, limits: Limits, folder: Path, epoch: str, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command(blender, limits, folder, epoch),
-        cwd=folder,
-        env=environment(folder, **{MARK: epoch}),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    )
+def _spawn(
+    blender: Blender, limits: Limits, folder: Path, epoch: str, output: int, confinement: Confinement
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            confinement.command(command(blender, limits, folder, epoch)),
+            cwd=folder,
+            env=environment(folder, **{MARK: epoch}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=confinement.pass_fds,
+        )
+    except BaseException:
+        confinement.close()
+        raise
+    finally:
+        confinement.started()
 
 
 def command(blender: Blender, limits: Limits, folder: Path, epoch: str) -> list[str]:
-    """The whole command line: our launcher, then Blender, then what its server reads."""
-    settings = {"parent": os.getpid(), "limits": _rlimits(limits)}
-    launcher = [sys.executable, "-I", "-S", str(LAUNCH), json.dumps(settings)]
+    """Blender's own command line, then what its server reads."""
     if blender.kind == "wheel":
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
         start = [str(blender.executable), "-b", "--factory-startup", *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
-    return [*launcher, *start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
+    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """A clean environment: a short list of ours, its own folder for everything else."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return passed | {"HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"} | more
-
-
-def _rlimits(limits: Limits) -> dict[str, int]:
-    return {
-        "RLIMIT_CORE": 0,
-        "RLIMIT_DATA": limits.data_bytes,
-        "RLIMIT_FSIZE": limits.file_bytes,
-        "RLIMIT_NOFILE": limits.open_files,
-        "RLIMIT_CPU": limits.cpu_s,
-    }
 
 
 def _ended(popen: subprocess.Popen[bytes]) -> Callable[[float], bool]:

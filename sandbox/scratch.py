@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -37,12 +38,13 @@ class Scratch:
         self._numbers = itertools.count(1)
 
     def folders(self) -> tuple[Path, Path]:
-        """One for a nanny, which Blender is not shown, and one for its Blender."""
+        """One for a nanny and one for its Blender, where no other Blender finds them: at L2 it could reach a socket
+        whose path it knows."""
         number = next(self._numbers)
-        pair = self.folder / f"n{number}", self.folder / f"w{number}"
+        pair = [self.folder / f"{kind}{number}-{secrets.token_hex(8)}" for kind in "nw"]
         for folder in pair:
             folder.mkdir(mode=0o700)
-        return pair
+        return pair[0], pair[1]
 
     def close(self) -> None:
         remove(self.folder)

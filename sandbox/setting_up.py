@@ -75,12 +75,13 @@ def set_up_wheel(python: str = "") -> None:
 
 
 def set_up_test(python: str = "") -> None:
-    """Everything that tests use: the wheel, and Debian's Blender where it can be installed."""
+    """Everything that tests use: the wheel, and Debian's Blender and bubblewrap where they can be installed."""
     set_up_dev(python)
     if not _wheel_is_ready():
         _make_wheel_environment("")
         _show_that_it_starts(may_install=True)
-    _want_a_binary()
+    _want("blender")
+    _want("bwrap", "bubblewrap")
 
 
 # ── the agent's environment ───────────────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +157,7 @@ def _require_space(folder: Path, needed: int) -> None:
         )
 
 
-# ── Blender binaries ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── programs of the machine ───────────────────────────────────────────────────────────────────────────────────────────
 def _has_blender() -> bool:
     """Whether discovery finds one. A wrong BLENDER= is the run's to report, and no reason to fetch the wheel."""
     if os.environ.get("BLENDER"):
@@ -165,13 +166,15 @@ def _has_blender() -> bool:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def _want_a_binary() -> None:
-    if shutil.which("blender") is not None:
+def _want(program: str, package: str = "") -> None:
+    """A program on PATH; Debian's package of it is installed where we may."""
+    package = package or program
+    if shutil.which(program) is not None:
         return
-    problem = apt_install(["blender"]) if is_root_with_apt() else ""
-    if shutil.which("blender") is None:
-        hint = f"Install it: {apt_command(['blender'])}" if shutil.which("apt-get") else "Put one on PATH."
-        message = f"There is no `blender` on PATH, which some tests need. {problem or hint}"
+    problem = apt_install([package]) if is_root_with_apt() else ""
+    if shutil.which(program) is None:
+        hint = f"Install it: {apt_command([package])}" if shutil.which("apt-get") else "Put one on PATH."
+        message = f"There is no `{program}` on PATH, which some tests need. {problem or hint}"
         if os.environ.get("CI"):
             raise CannotSetUp(message)
         print(f"set-up: {message} They will be skipped.", file=sys.stderr)

@@ -18,6 +18,7 @@ from protocol.errors import BlenderError, ProcessFault, RequestFailed, ScriptFai
 from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
 from sandbox import evidence
 from sandbox.comparison import FACTORS, Change, compare, outside, sentence
+from sandbox.limits import Limits
 from sandbox.snapshots import Draft, Edit, Snapshot, SnapshotUnfit
 from sandbox.worker import Worker
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Kind = Literal[
     "committed", "script_error", "violation", "missing_object", "snapshot_failed",
-    "deadline", "oom", "crashed", "exited", "protocol_error",
+    "deadline", "oom", "crashed", "exited", "protocol_error", "quarantined",
 ]  # fmt: skip
 
 RESTORE_ATTEMPTS = 3
@@ -67,8 +68,9 @@ class SceneSession:
 
     head: Snapshot
 
-    def __init__(self, pool: Pool, head: Snapshot | None) -> None:
+    def __init__(self, pool: Pool, head: Snapshot | None, limits: Limits | None) -> None:
         self._pool, self._start = pool, head
+        self._limits = limits or pool.limits
         self._worker: Worker | None = None
         self._in_temporary = False
 
@@ -77,6 +79,7 @@ class SceneSession:
             self._pool.check_version(self._start)
         self._worker = self._pool.boot()
         try:
+            self._worker.limit(self._limits)
             self.head = self._start or self._pool.root()
             self._restore_head()
         except BaseException:
@@ -97,6 +100,9 @@ class SceneSession:
         began = time.monotonic()
         if not _is_text(edit):
             return EditOutcome(kind="script_error", message=f"The code holds characters that are no text. {AS_BEFORE}")
+        if faults := self._pool.breaker.faults(edit.stage, edit.source):
+            message = f"The same code has ended Blender before ({', '.join(faults)}) and is not run again. {AS_BEFORE}"
+            return EditOutcome(kind="quarantined", message=message)
         if reason := self._unfit():
             self._replace(reason)
         outcome = self._outcome(edit, scope, required, timeout_s)
@@ -130,6 +136,7 @@ class SceneSession:
             self._replace(f"{error}")
             return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
         except ProcessFault as fault:
+            self._pool.breaker.count(edit.stage, edit.source, fault.kind)
             self._replace(f"{fault}")
             return EditOutcome(
                 kind=cast(Kind, fault.kind), message=_fault_message(fault, edit), stdout=stdout, resets=resets
@@ -198,8 +205,9 @@ class SceneSession:
         self.head = snapshot
         self._restore_head()
 
-    def fresh(self) -> None:
-        """Go on in a clean process, as at the start of a stage."""
+    def fresh(self, limits: Limits | None = None) -> None:
+        """Go on in a clean process, as at the start of a stage, under the stage's limits."""
+        self._limits = limits or self._pool.limits
         self._replace("a stage begins")
 
     # ── the active Blender ────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,6 +254,7 @@ class SceneSession:
             self._pool.retire(self._active)
             self._worker = self._pool.take()
             try:
+                self._worker.limit(self._limits)
                 return self._worker.restore(file)
             except (ProcessFault, RequestFailed) as error:
                 log.warning("%r cannot open the accepted scene: %s", self._worker, error)

@@ -13,6 +13,7 @@ from protocol.client import NANNY_PATIENCE_S, Answer, Client, Pending
 from protocol.errors import BlenderError, ProcessFault, SetupFailed
 from protocol.link import Context
 from protocol.models import HelloReply, Request, SnapshotReply
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.nanny.requests import (
@@ -41,13 +42,19 @@ class Worker:
         folders: tuple[Path, Path],
         log_file: Path,
         context: Context,
+        *,
+        level: Level = Level.TREE,
+        gpu: bool = False,
         spawn: Callable[[Settings], NannyProcess] = NannyProcess,
+        on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
-        self.limits = limits
+        self.limits, self._on_fault = limits, on_fault
         settings = Settings(
             blender=blender,
             limits=limits,
+            level=level,
+            gpu=gpu,
             folder=folders[0],
             worker_folder=folders[1],
             log_file=log_file,
@@ -118,7 +125,9 @@ class Worker:
     def _ending(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except ProcessFault:
+        except ProcessFault as fault:
+            if not self.nanny.told:  # not one that nobody wanted any more
+                self._on_fault(fault)
             self.nanny.tell_to_end()
             raise
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from agent.config import StageLimits
 from agent.errors import NodeUnfit
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
@@ -61,10 +62,15 @@ class Workbench:
 
     def begin(self, stage: Stage) -> None:
         """Start a stage: in a clean process, with fresh names, from the head."""
-        self.stage, self.round, self.start = stage, 1, self.head
+        self.stage, self.round = stage, 1
+        self.start = self.head
         self._names = [self.head.id]
         if self._session is not None:
-            self._session.fresh()
+            self._session.fresh(self.run.config.limits.of_process(stage.name))
+
+    @property
+    def _limits(self) -> StageLimits:
+        return self.run.config.limits.of(self.stage.name)
 
     def begin_round(self, number: int) -> None:
         self.round = number
@@ -114,7 +120,8 @@ class Workbench:
     def session(self) -> SceneSession:
         if self._session is None:
             with self.run.console.waiting("starting Blender"):
-                self._session = self._lifetime.enter_context(self.run.pool.session(self._head))
+                limits = self.run.config.limits.of_process(self.stage.name)
+                self._session = self._lifetime.enter_context(self.run.pool.session(self._head, limits))
         if self._head is not None and self._session.head.id != self._head.id:
             self._session.move_to(self._head)
         return self._session
@@ -133,7 +140,7 @@ class Workbench:
         )
         required = self.graph.required_objects() if self.stage.keeps_objects else frozenset()
         with self.run.console.waiting("running an edit"):
-            outcome = self.session().edit(edit, self.stage.scope, required, self.run.config.limits.execute_s)
+            outcome = self.session().edit(edit, self.stage.scope, required, self._limits.execute_s)
         if outcome.snapshot is not None:
             self._head = outcome.snapshot
         elif outcome.kind == "snapshot_failed":
@@ -164,7 +171,7 @@ class Workbench:
         fields = {"samples": config.look_samples, "transparent": self.run.reference.kind == "cutout", **settings}
         request = RenderRequest.model_validate({"view": view, "width_px": width, "height_px": height, **fields})
         with self.run.console.waiting("rendering"):
-            reply, payloads = self.ask(request, config.limits.render_s)
+            reply, payloads = self.ask(request, self._limits.render_s)
         assert isinstance(reply, RenderReply)
         return checked_picture(payloads, width, height), reply
 

@@ -26,13 +26,15 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     import zmq
 
+    from sandbox.confinement.levels import Level
     from sandbox.nanny.requests import Settings
     from sandbox.nanny.serving import Nanny
 
     settings = Settings.model_validate_json(line)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        if settings.level >= Level.TREE:
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         # The hard limit stays, for it would hold for Blender too.
         resource.setrlimit(resource.RLIMIT_DATA, (2 * settings.limits.nanny_bytes, resource.RLIM_INFINITY))
     context = zmq.Context()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from protocol.models import Reply, Request, RestoreReply, SnapshotReply, Value
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 
@@ -15,6 +16,8 @@ class Settings(Value):
 
     blender: Blender
     limits: Limits
+    level: Level
+    gpu: bool = False
     folder: Path
     """Its own: holds the socket to its owner."""
     worker_folder: Path

@@ -40,7 +40,15 @@ class Ward:
         self._ending, self._ended = threading.Lock(), False
         self._idle_since, self._used_until_idle_s = time.monotonic(), 0.0
         self._link = Link(context, self._folder, settings.mark, settings.limits.reply_bytes)
-        self.process = BlenderProcess(settings.blender, settings.limits, self._folder, settings.log_file, settings.mark)
+        self.process = BlenderProcess(
+            settings.blender,
+            settings.limits,
+            self._folder,
+            settings.log_file,
+            settings.mark,
+            settings.level,
+            gpu=settings.gpu,
+        )
         self._link.watch(self.process)
 
     def hello(self) -> wire.Message:
@@ -92,6 +100,7 @@ class Ward:
             if not self._ended:
                 self._ended = True
                 self.process.kill()
+                self.process.close()
                 remove(self._folder)
 
     def _watched(self, call: Callable[[], wire.Message]) -> wire.Message:

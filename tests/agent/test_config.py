@@ -31,7 +31,33 @@ def test_a_bad_setting_is_named(options, named):
         load_config(options)
 
 
-@pytest.mark.parametrize("text", ["rollouts = ", "unknown_setting = 1", "[rounds]\nflying = 2", '"\xff'])
+def test_a_stage_may_have_limits_of_its_own_and_shares_the_others(tmp_path):
+    file = tmp_path / "seig.toml"
+    file.write_text("[limits]\nmemory_mib = 1000\nexecute_s = 30\n[limits.stages.geometry]\nexecute_s = 90\n")
+    limits = load_config({}, file).limits
+    assert (limits.of("geometry").execute_s, limits.of("material").execute_s) == (90, 30)
+    assert limits.of_process("geometry").memory_bytes == 1000 << 20
+
+
+def test_blenders_are_started_under_the_widest_limits_of_all_stages():
+    limits = load_config({"limits.memory_mib": 1000, "limits.stages.lighting.memory_mib": 3000}).limits
+    assert limits.of_any_process().memory_bytes == 3000 << 20
+    assert limits.of_process("geometry").memory_bytes == 1000 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[limits.stages.flying]\nexecute_s = 1",
+        "[limits.stages.geometry]\nthreads = 3",
+        "[limits.stages]\ngeometry = 3",
+        "[limits]\nstages = 3",
+        "rollouts = ",
+        "unknown_setting = 1",
+        "[rounds]\nflying = 2",
+        '"\xff',
+    ],
+)
 def test_a_bad_file_is_named_not_a_traceback(tmp_path, text):
     file = tmp_path / "bad.toml"
     file.write_text(text)

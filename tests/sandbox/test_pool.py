@@ -11,7 +11,7 @@ import pytest
 from box_helpers import Editor, assert_nothing_left, eventually, processes_of
 from fake_blender import adding, fake
 
-from protocol.errors import BlenderError, SetupFailed
+from protocol.errors import BlenderError, BreakerOpen, SetupFailed
 from sandbox.pool import Pool
 from sandbox.scratch import PREFIX, Scratch, remove_abandoned
 
@@ -74,6 +74,20 @@ def test_a_blender_that_never_starts_is_said_so_and_asked_twice(make, caplog):
             pass
         assert "no GPU" in caught.value.log_tail
     assert caplog.text.count("boot attempt") == 2
+
+
+def test_blenders_that_no_longer_start_open_the_breaker(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("sandbox.pool.FIRST_WAIT_S", 0.01)
+    broken = tmp_path / "broken"
+    with make(at_boot=f"import os; os.path.exists({str(broken)!r}) and os._exit(5)") as pool, pool.session() as scene:
+        pool._standby.result()
+        broken.touch()
+        edit = Editor(scene)
+        with pytest.raises(BreakerOpen, match="did not start 5 times in a row") as caught:
+            for number in range(3):
+                edit(f"import os; os._exit({number})")
+        assert "resume" in caught.value.remedy
+    assert_nothing_left(pool.folder)
 
 
 def test_a_standby_that_died_while_it_waited_is_replaced(make):

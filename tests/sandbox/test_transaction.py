@@ -10,6 +10,7 @@ from fake_blender import adding, setting
 
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, RequestFailed, ScriptFailed, SetupFailed
 from protocol.models import ExecuteRequest, InspectRequest
+from sandbox.breaker import Breaker
 from sandbox.pool import Pool
 from sandbox.snapshots import Snapshot, SnapshotUnfit
 
@@ -164,6 +165,38 @@ def test_a_fault_costs_only_its_own_edit(pool, scene, edit, name):
     assert scene.head == head and objects(scene) == ["Cup"]
     assert edit(adding("Spoon")).kind == "committed"
     eventually(lambda: len(processes_of(pool.folder)) == 4)  # the active and the standby
+
+
+def test_code_that_cost_two_blenders_is_not_run_a_third_time(pool, scene, edit, store):
+    deadly = adding("Plate") + "import os; os._exit(1)"
+    assert [edit(deadly).kind for _ in range(2)] == ["exited", "exited"]
+    before = scene._active.hello.pid
+    outcome = edit(deadly)
+    assert outcome.kind == "quarantined" and "exited, exited" in outcome.message
+    assert scene._active.hello.pid == before and objects(scene) == []
+    assert edit(deadly, stage="material").kind == "exited", "another stage is another matter"
+    assert edit(deadly + "\n").kind == "exited", "other code too"
+    assert Breaker(store.folder / "quarantine.jsonl").faults("geometry", deadly), "a resumed run knows it still"
+
+
+def test_every_lost_blender_is_told_once_with_its_kind(fake_blender, limits, store, tmp_path):
+    told = []
+    with Pool(fake_blender, limits, store, tmp_path / "logs", on_fault=told.append) as pool, pool.session() as scene:
+        edit = Editor(scene)
+        edit("import os; os._exit(1)")
+        edit("while True: pass", timeout_s=0.3)
+        edit("1 / 0")
+        edit(adding("Cup"))
+    assert [fault.kind for fault in told] == ["exited", "deadline"]
+
+
+def test_a_stage_has_limits_of_its_own(scene, edit, limits):
+    low = limits.model_copy(update={"memory_bytes": 200 << 20, "file_bytes": 1000})
+    scene.fresh(low)
+    assert edit("kept = bytearray(b'x') * (250 << 20)").kind in ("oom", "script_error")
+    assert edit("f = open('f', 'wb', 0); f.write(bytes(5000)); f.write(b'x')").kind == "script_error"
+    scene.fresh()
+    assert edit("f = open('f', 'wb', 0); f.write(bytes(5000)); f.write(b'x')").kind == "committed"
 
 
 def test_a_file_too_large_fails_inside_the_code(edit):
