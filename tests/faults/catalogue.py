@@ -340,6 +340,7 @@ attempt(ask)
         "an abstract UNIX socket",
         "import socket\nattempt(lambda: socket.socket(socket.AF_UNIX).connect(T['abstract socket']))",
         "Landlock from Linux 6.12 on (L2), a network namespace (L3)",
+        walled() | {"L2": levels.abstract_sockets_at_l2},
     ),
     Row(
         "14a",
@@ -802,19 +803,13 @@ ORCHESTRATING = (
     done("24c", "a scene of a newer Blender", "setup_failed", orchestrating.newer_scene, "its manifest", once=True),
     done("24d", "a path too long for a socket", "setup_failed", orchestrating.path_too_long, "the agent", once=True),
     done("24e", "no folder that can be written to", "setup_failed", orchestrating.no_folder, "the agent", once=True),
-    *(
-        [
-            done(
-                "24f",
-                "a level that this machine does not reach",
-                "setup_failed",
-                orchestrating.level_out_of_reach,
-                "the probes",
-                once=True,
-            )
-        ]
-        if levels.can_choose()
-        else []
+    done(
+        "24f",
+        "a level that this machine does not reach",
+        "setup_failed",
+        orchestrating.level_out_of_reach,
+        "the probes",
+        once=True,
     ),
     done(
         "25a",
@@ -872,6 +867,22 @@ ORCHESTRATING = (
         orchestrating.crash_at_load,
         "three attempts, then a report",
         once=True,
+    ),
+    done(
+        "26d",
+        "crashes at boot, after it had booted well",
+        "setup_failed",
+        orchestrating.crash_at_boot_later,
+        "five attempts, each later than the last, then a report",
+        once=True,
+    ),
+    done(
+        "26e",
+        "the same code for the third time, when it has killed two Blenders",
+        "quarantined",
+        orchestrating.deadly_twice,
+        "the breaker",
+        ordinary=True,
     ),
     done("27", "a hundred edits with faults mixed in", "flat", orchestrating.soaked, "all of this together", once=True),
 )

@@ -13,13 +13,13 @@ from box_helpers import ALL, Editor, assert_nothing_left, eventually, processes_
 from needs import lacking
 
 from protocol.models import DumpRequest, InspectRequest, SettleRequest
+from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender, find_blenders
 from sandbox.limits import GIB, MIB, Limits
 from sandbox.nanny.requests import OpenRequest, ReopenRequest, SaveRequest
 from sandbox.pool import Pool
 from sandbox.provisioning import provide
 from sandbox.snapshots import SnapshotStore
-from tests.faults import levels
 from tests.faults.canaries import Canaries
 
 LIMITS = Limits(
@@ -59,7 +59,7 @@ class Ground:
         self.level, self.folder, self.limits = level, folder, limits
         self.blender = a_blender(kind)
         self.told = []
-        """The faults, as the pool told them: (kind, level)."""
+        """The faults, as the pool told them."""
 
     def __enter__(self):
         self._undo = contextlib.ExitStack()
@@ -68,8 +68,10 @@ class Ground:
             request.timeout_s = SHORT_S
         self.canaries = self._undo.enter_context(Canaries())
         self.store = SnapshotStore(self.folder / "snapshots")
-        more = levels.options(self.level, self._on_fault)
-        self.pool = Pool(self.blender, self.limits, self.store, self.folder / "logs", **more)
+        level = Level.parse(self.level)
+        self.pool = Pool(
+            self.blender, self.limits, self.store, self.folder / "logs", level=level, on_fault=self.told.append
+        )
         self._undo.callback(self._look_for_what_is_left)
         self._undo.enter_context(self.pool)
         self.scene = self._undo.enter_context(self.pool.session())
@@ -132,10 +134,10 @@ class Ground:
                 assert judge.fingerprint() == self.store.fingerprint(snapshot.id)
 
     def recorded(self, kind):
-        """Whether the record of the run names this fault and the level."""
-        if kind not in FAULTS or not levels.tells_faults():
-            return True
-        return (kind, self.level) in self.told
+        """Whether a record of the run can name this fault and the level."""
+        return kind not in FAULTS or (
+            kind in {fault.kind for fault in self.told} and str(self.pool.level) == self.level
+        )
 
     def clean(self):
         """The next fault meets a process that knows nothing of this one, and a scene as at first."""
@@ -167,16 +169,6 @@ class Ground:
 
     def _look_for_what_is_left(self):
         assert_nothing_left(self.pool.folder)
-
-    def _on_fault(self, *said, **named):
-        """Whether told as one value or as several."""
-        whole = said[0] if len(said) == 1 and hasattr(said[0], "kind") else None
-        fields = vars(whole) if whole is not None and hasattr(whole, "__dict__") else named
-        if whole is None and said:
-            fields = dict(zip(("kind", "method", "message", "level"), said, strict=False)) | named
-        level = getattr(whole, "level", None) if whole is not None else fields.get("level")
-        kind = getattr(whole, "kind", None) if whole is not None else fields.get("kind")
-        self.told.append((str(kind), str(level)))
 
 
 class Peak:

@@ -20,13 +20,14 @@ import zmq
 from box_helpers import Editor, assert_nothing_left, eventually, processes_of
 from fake_blender import adding, fake
 
-from protocol.errors import SetupFailed
+from protocol.errors import BreakerOpen, SetupFailed
 from sandbox import scratch, snapshots
+from sandbox.confinement import choosing, probes
+from sandbox.confinement.levels import Level
 from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore, SnapshotUnfit
 from sandbox.transaction import FACTORS
 from sandbox.worker import Worker
-from tests.faults import levels
 from tests.faults.ground import CUP, MOVE
 from tests.faults.injected import WIRE
 
@@ -209,10 +210,13 @@ def no_folder(ground):
 
 
 def level_out_of_reach(ground):
-    from sandbox.confinement import bubblewrap
-
-    with _instead(bubblewrap, "find", lambda: None):
-        return _setup(lambda: _try_session(Pool(ground.blender, ground.limits, *_places(ground), **_level("L3"))))
+    """A machine whose bubblewrap does not work."""
+    reach = probes.reach()
+    failed = [probe.model_copy(update={"passed": probe.level < Level.SANDBOXED}) for probe in reach.probes]
+    with _instead(probes, "reach", lambda: probes.Reach(probes=tuple(failed))):
+        if choosing.choose() >= Level.SANDBOXED:
+            return "not noticed"
+        return _setup(lambda: choosing.choose("auto", "L3"))
 
 
 def slow_boot(ground):
@@ -221,6 +225,29 @@ def slow_boot(ground):
 
 def crash_at_boot(ground):
     return _started(ground, _program(ground, "kill -SEGV $$"), boot_s=10)
+
+
+def crash_at_boot_later(ground):
+    """Where Blender did start before."""
+    folder = _new_folder(ground)
+    flag, program = folder / "broken", folder / "python"
+    program.write_text(f'#!/bin/sh\ntest -e {flag} && kill -SEGV $$\nexec {ground.blender.executable} "$@"\n')
+    program.chmod(0o755)
+    with _pool(ground, ground.blender.model_copy(update={"executable": program})) as pool, pool.session() as scene:
+        assert Editor(scene)(CUP).kind == "committed"
+        pool._standby.result()
+        flag.touch()
+        scene.fresh()
+        word = _setup(scene.fresh, BreakerOpen)
+    assert_nothing_left(pool.folder)
+    return word
+
+
+def deadly_twice(ground):
+    source = f"import os; os.abort()  # {next(_numbers)} {time.monotonic_ns()}"
+    kinds = [ground.edit_plainly(source).kind for _ in range(3)]
+    assert kinds[:2] == ["crashed", "crashed"]
+    return kinds[2]
 
 
 def crash_at_load(ground):
@@ -278,7 +305,7 @@ def soaked(ground):
 def _started(ground, blender, **limits):
     """What becomes of a pool on such a Blender."""
     limits = ground.limits.model_copy(update=limits)
-    pool = Pool(blender, limits, *_places(ground), standby=False, **_level(ground.level))
+    pool = Pool(blender, limits, *_places(ground), standby=False, level=Level.parse(ground.level))
     return _setup(lambda: _try_session(pool))
 
 
@@ -291,10 +318,10 @@ def _try_session(pool):
             assert_nothing_left(pool.folder)
 
 
-def _setup(what):
+def _setup(what, kind=SetupFailed):
     try:
         what()
-    except SetupFailed as failure:
+    except kind as failure:
         assert str(failure)
         return "setup_failed" if failure.remedy else "setup_failed without a remedy"
     return "started"
@@ -302,16 +329,12 @@ def _setup(what):
 
 def _pool(ground, blender=None, store=None):
     places = (store, ground.folder / "logs") if store else _places(ground)
-    return Pool(blender or ground.blender, ground.limits, *places, **_level(ground.level))
+    return Pool(blender or ground.blender, ground.limits, *places, level=Level.parse(ground.level))
 
 
 def _places(ground):
     folder = _new_folder(ground)
     return SnapshotStore(folder / "snapshots"), folder / "logs"
-
-
-def _level(name):
-    return {key: value for key, value in levels.options(name, None).items() if key == "level"}
 
 
 def _new_folder(ground):

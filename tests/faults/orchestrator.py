@@ -12,7 +12,6 @@ from box_helpers import Editor  # noqa: E402
 
 from sandbox.pool import Pool  # noqa: E402
 from sandbox.snapshots import SnapshotStore  # noqa: E402
-from tests.faults import levels  # noqa: E402
 from tests.faults.ground import CUP, LIMITS, MOVE, a_blender  # noqa: E402
 
 
