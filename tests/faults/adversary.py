@@ -57,7 +57,6 @@ threading.Thread(target=answer, daemon=True).start()
 """,
         15,
         STANDBY + "; " + WIRED,
-        lingers=True,
     ),
     done(
         "A4",
@@ -74,7 +73,6 @@ threading.Thread(target=answer, daemon=True).start()
         "noticed",
         lying.executes_no_more,
         FRESH,
-        lingers=True,
     ),
     # ── lies ──
     done(
@@ -84,16 +82,14 @@ threading.Thread(target=answer, daemon=True).start()
         lying.fingerprint_replaced,
         STANDBY,
         ordinary=True,
-        lingers=True,
     ),
-    done("A7", "bpy and the readers of the scene replaced", "violation", lying.readers_replaced, STANDBY, lingers=True),
+    done("A7", "bpy and the readers of the scene replaced", "violation", lying.readers_replaced, STANDBY),
     done(
         "A8",
         "restore replaced by a function that restores nothing",
         "violation",
         lying.restore_replaced,
         STANDBY,
-        lingers=True,
     ),
     done(
         "A9",
@@ -109,7 +105,6 @@ threading.Thread(target=answer, daemon=True).start()
         MOVE + "import random, numpy\nrandom.seed = numpy.random.seed = lambda *a: None",
         15,
         FRESH,
-        lingers=True,
     ),
     code(
         "A11",
@@ -126,7 +121,6 @@ threading.Thread(target=answer, daemon=True).start()
         "violation",
         lying.adds_at_save,
         STANDBY,
-        lingers=True,
     ),
     done(
         "A13",
@@ -134,7 +128,6 @@ threading.Thread(target=answer, daemon=True).start()
         "the state is true",
         lying.adds_at_load,
         STANDBY,
-        lingers=True,
     ),
     code(
         "A14",
@@ -151,7 +144,6 @@ threading.Thread(target=move, daemon=True).start()
 """,
         15,
         ATOMIC,
-        lingers=True,
     ),
     code(
         "A15", "SIGSTOP to itself", "deadline", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", 1.5, DEADLINE
@@ -172,7 +164,6 @@ module.HANDLERS["snapshot"] = snapshot
 """,
             15,
             PLAIN,
-            lingers=True,
         )
         for id, name, kinds, what in (
             ("A16", "a link to a secret", "snapshot_failed", "os.symlink(T['folder'] + '/secret', file)"),
@@ -201,7 +192,6 @@ module.HANDLERS["snapshot"] = snapshot
 """,
         15,
         "the nanny, which holds the folder open",
-        lingers=True,
     ),
     code(
         "A24",
@@ -215,7 +205,6 @@ module.HANDLERS["snapshot"] = snapshot
     threading.Thread(target=grow, daemon=True).start()"""),
         15,
         "the nanny's limit of a file",
-        lingers=True,
     ),
     code(
         "A25",
@@ -236,7 +225,6 @@ module.HANDLERS["snapshot"] = snapshot
         15,
         ATOMIC,
         ordinary=True,
-        lingers=True,
     ),
     # ── what it changes around itself ──
     code(
@@ -282,11 +270,10 @@ for place in (T["folder"], "/tmp", "/"):
     code(
         "A30",
         "its folder deleted",
-        "snapshot_failed crashed protocol_error deadline",
-        MOVE + "import os, shutil; shutil.rmtree(os.getcwd())",
+        "committed snapshot_failed crashed protocol_error deadline",
+        MOVE + "import os, shutil; shutil.rmtree(os.getcwd(), ignore_errors=True)",
         15,
         "the save that fails",
-        lingers=True,
     ),
     code(
         "A31",
@@ -335,6 +322,5 @@ for name in os.listdir("/proc"):
     except OSError: pass
 """,
         ends_by="walls (L2, L3); below that the pool, which boots others",
-        lingers=True,
     ),
 )

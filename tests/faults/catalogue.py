@@ -384,7 +384,16 @@ attempt(look)
     ),
     reach("14e", "a secret in the user's home", "attempt(lambda: open(T['folder'] + '/secret').read())", FILES),
     reach(
-        "14f", "the user's home itself", "import os\nattempt(lambda: os.listdir(os.path.dirname(T['folder'])))", FILES
+        "14f",
+        "the names of what lies in the user's home",
+        """
+import os
+def look():
+    home, name = os.path.split(T['folder'])
+    if name not in os.listdir(home): raise OSError('another home')
+attempt(look)
+""",
+        FILES,
     ),
     reach(
         "15a", "a file of the user's, deleted", "import os\nattempt(lambda: os.unlink(T['folder'] + '/secret'))", FILES

@@ -10,6 +10,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
 
 from box_helpers import Editor  # noqa: E402
 
+from sandbox.confinement.levels import Level  # noqa: E402
 from sandbox.pool import Pool  # noqa: E402
 from sandbox.snapshots import SnapshotStore  # noqa: E402
 from tests.faults.ground import CUP, LIMITS, MOVE, a_blender  # noqa: E402
@@ -17,9 +18,7 @@ from tests.faults.ground import CUP, LIMITS, MOVE, a_blender  # noqa: E402
 
 def main(how, level, folder):
     store = SnapshotStore(Path(folder) / "snapshots")
-    pool = Pool(
-        a_blender("wheel"), LIMITS, store, Path(folder) / "logs", **levels.options(level, lambda *_, **__: None)
-    )
+    pool = Pool(a_blender("wheel"), LIMITS, store, Path(folder) / "logs", level=Level.parse(level))
     with pool, pool.session() as scene:
         edit = Editor(scene)
         assert edit(CUP).kind == "committed"
