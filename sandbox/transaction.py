@@ -106,10 +106,12 @@ class SceneSession:
             return EditOutcome(kind="quarantined", message=message)
         if reason := self._unfit():
             self._replace(reason)
+        self._patched, worker = (), self._active
         outcome = self._outcome(edit, scope, required, timeout_s)
         if self._patched:
             outcome = outcome.model_copy(update={"message": f"{outcome.message}\n{_patched_message(self._patched)}"})
-            self._replace(f"an edit changed {', '.join(self._patched)}")
+            if self._active is worker:
+                self._replace(f"an edit changed {', '.join(self._patched)}")
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
         log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, outcome.kind, outcome.duration_s)
         return outcome
@@ -188,7 +190,7 @@ class SceneSession:
     @contextlib.contextmanager
     def temporary(self) -> Iterator[SceneSession]:
         """Inside, `execute` changes the live scene; afterwards it is the head again."""
-        self._in_temporary = True
+        self._in_temporary, self._patched = True, ()
         try:
             yield self
         finally:
@@ -258,7 +260,6 @@ class SceneSession:
 
     def _replace(self, reason: str) -> None:
         log.info("%r is replaced: %s", self._active, reason)
-        self._patched = ()
         file = self._pool.store.verify(self.head.id)
         for _ in range(RESTORE_ATTEMPTS):
             self._pool.retire(self._active)

@@ -295,14 +295,14 @@ def test_call_refuses_what_changes_the_scene(scene):
 
 def test_a_read_that_faults_is_raised_and_the_head_is_back(scene, edit):
     edit(adding("Cup"))
-    edit("server.instead['inspect'] = 'import time; time.sleep(60)'")
+    edit(setting("world", "world:World", "1") + "server.instead['inspect'] = 'import time; time.sleep(60)'")
     with pytest.raises(CallTimedOut):
         scene.call(LOOK, timeout_s=0.2)
     assert objects(scene) == ["Cup"]
 
 
 def test_a_read_that_is_refused_changes_nothing(scene, edit):
-    edit(refusing("inspect", "not_found", "no Cop"))
+    edit(adding("Cup") + refusing("inspect", "not_found", "no Cop"))
     before = scene._active
     with pytest.raises(RequestFailed, match="no Cop"):
         scene.call(LOOK)
