@@ -375,6 +375,7 @@ def look():
 attempt(look)
 """,
         PROCESSES,
+        walled() | dict.fromkeys(levels.OPEN, levels.tracing_when_open),
     ),
     reach(
         "14d",
@@ -476,6 +477,7 @@ def trace():
 attempt(trace)
 """,
         PROCESSES,
+        walled() | dict.fromkeys(levels.OPEN, levels.tracing_when_open),
     ),
 )
 

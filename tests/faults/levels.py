@@ -1,7 +1,9 @@
 """Owns what these tests must know of the levels of isolation: which hold here, and what the kernel here leaves open."""
 
+import contextlib
 import functools
 import os
+from pathlib import Path
 
 from sandbox.confinement import landlock, probes
 from sandbox.confinement.levels import Level
@@ -19,6 +21,14 @@ def offered():
 
 def is_root():
     return os.getuid() == 0
+
+
+def tracing_when_open():
+    """Root may trace whom it likes; an ordinary user only where Yama does not keep processes from each other."""
+    with contextlib.suppress(OSError):
+        if not is_root() and Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip() != "0":
+            return frozenset({"denied"})
+    return frozenset({"reached"})
 
 
 def path_sockets_at_l2():
