@@ -62,7 +62,12 @@ class Ground:
         """The faults, as the pool told them."""
 
     def __enter__(self):
-        self._undo = contextlib.ExitStack()
+        with contextlib.ExitStack() as self._undo:
+            self._begin()
+            self._undo = self._undo.pop_all()
+        return self
+
+    def _begin(self):
         for request in (SettleRequest, SaveRequest, ReopenRequest, OpenRequest):
             self._undo.callback(setattr, request, "timeout_s", request.timeout_s)
             request.timeout_s = SHORT_S
@@ -80,7 +85,6 @@ class Ground:
         self._base = self.scene.head
         self._await_quiet(lambda: len(self._running()) >= 4)
         self._usual = len(self._running())
-        return self
 
     def __exit__(self, *failure):
         self._undo.__exit__(*failure)
