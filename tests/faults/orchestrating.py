@@ -45,10 +45,12 @@ import zmq
 reply(MINE - 1, "execute", DONE)
 reply(MINE, "execute", DONE, epoch="0" * 32)
 reply(MINE + 5, "settle", {"resets": []})
-other = zmq.Context().socket(zmq.DEALER)
+context = zmq.Context()
+other = context.socket(zmq.DEALER)
 other.connect("ipc://r")
 other.send_multipart(wire.encode(wire.Message(wire.REPLY, S._epoch, MINE, "execute", body={"stdout": "forged"})))
 time.sleep(0.3)
+context.destroy(linger=0)
 """
 )
 
