@@ -13,6 +13,13 @@ import tempfile
 import threading
 from pathlib import Path
 
+BYSTANDER = """
+import os, signal, sys
+signal.signal(signal.SIGURG, lambda *_: os._exit(1))
+sys.stdin.read()
+"""
+"""Ends at a signal that everybody else ignores."""
+
 
 class Canaries:
     """All that `targets` names, for the length of a `with` block. Nothing here is worth anything to anybody."""
@@ -68,9 +75,7 @@ class Canaries:
 
     def _bystander(self):
         """A process of the user's that has nothing to do with it all."""
-        self.bystander = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
-        )
+        self.bystander = subprocess.Popen([sys.executable, "-I", "-S", "-c", BYSTANDER], stdin=subprocess.PIPE)
         self._undo.callback(self._end, self.bystander)
         if hasattr(self, "targets"):
             self.targets["bystander"] = self.bystander.pid

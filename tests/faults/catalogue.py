@@ -448,7 +448,12 @@ module.HANDLERS["snapshot"] = lambda file: dict(save(file), file="../../../etc/p
     reach(
         "16a",
         "a signal to every process",
-        "import os\nattempt(lambda: os.kill(-1, 0))  # none that does harm: at L0 and L1 it would",
+        """
+import os, signal, time
+try: os.kill(-1, signal.SIGURG)  # which does nothing to those who do not wait for it
+except OSError: pass
+time.sleep(0.3)
+""",
         PROCESSES,
     ),
     Row(
