@@ -203,7 +203,7 @@ def path_too_long(ground):
     try:
         return _setup(lambda: Worker(ground.blender, ground.limits, pair, folder / "log", context))
     finally:
-        S.kept = context, other  # their end would be taken for the Blender's
+        context.destroy(linger=0)
 
 
 def no_folder(ground):
