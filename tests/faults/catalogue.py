@@ -507,7 +507,7 @@ PATCHING = (
     code(
         "17c",
         "json and msgpack replaced",
-        "committed protocol_error crashed script_error exited snapshot_failed",
+        "protocol_error",
         MOVE + "import json, msgpack\njson.dumps = msgpack.packb = lambda *a, **k: b'garbage'",
         15,
         WIRED,
