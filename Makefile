@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
 # no shell takes any part of them for a command. Only ARGS is shell words.
-NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY
+NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY N
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 ARGS ?=
@@ -48,7 +48,17 @@ resume show verify:
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q -m "not live" $(ARGS)
+	@$(AGENT) -m pytest -q -m "not live and not faults" $(ARGS)
+
+.PHONY: faults
+faults: ## try every fault of the catalogue at the levels that this machine offers [ARGS="--write docs/faults.md"]
+	$(call set-up,test)
+	@$(AGENT) -m pytest -q -m faults tests/faults $(ARGS)
+
+.PHONY: soak
+soak: ## [N=300] edits with faults mixed in: nothing grows, nothing is lost [ARGS="--seed 1 --write docs/faults.md"]
+	$(call set-up,test)
+	@$(AGENT) -m tests.faults.soak "$${N:-300}" $(ARGS)
 
 .PHONY: bench
 bench: ## what the box costs and how fast it recovers [ONLY=recovery] [BLENDER=/path]

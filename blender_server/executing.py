@@ -6,7 +6,7 @@ import linecache
 import time
 import traceback
 
-from blender_server import editing
+from blender_server import editing, selfcheck
 from blender_server.refusals import Refusal
 from protocol import errors
 
@@ -34,27 +34,29 @@ class Tail(io.TextIOBase):
 
 
 def execute(source, seed=0, keep_slots=False):
+    before = selfcheck.look()
     printed, started = Tail(STDOUT_KEPT), time.monotonic()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             editing.run_edit(source, seed, keep_slots, FILENAME)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: what the code raised is the code's
-        raise _script_error(error, printed.text()) from None
-    return {"stdout": printed.text(), "duration_s": time.monotonic() - started}
+        raise _script_error(error, printed.text(), selfcheck.changed(before)) from None
+    duration_s = time.monotonic() - started
+    return {"stdout": printed.text(), "duration_s": duration_s, "patched": selfcheck.changed(before)}
 
 
 def settle():
     return {"resets": editing.settle()}
 
 
-def _script_error(error, stdout):
+def _script_error(error, stdout, patched):
     line = _line_in_source(error)
     code = linecache.getline(FILENAME, line).strip()
     message = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     if code:
         message += " (line {}: `{}`)".format(line, code[:200])
     text = _sendable(_traceback_text(error))
-    return Refusal(errors.SCRIPT_ERROR, message, traceback=text, line=line, stdout=stdout)
+    return Refusal(errors.SCRIPT_ERROR, message, traceback=text, line=line, stdout=stdout, patched=patched)
 
 
 def _line_in_source(error):

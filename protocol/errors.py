@@ -35,6 +35,8 @@ class ScriptFailed(RequestFailed):
         super().__init__(method, SCRIPT_ERROR, message, data)
         self.traceback_text = str(self.data.get("traceback", message))
         self.stdout = str(self.data.get("stdout", ""))
+        patched = self.data.get("patched")
+        self.patched = tuple(str(name)[:80] for name in patched[:5]) if isinstance(patched, list) else ()
 
 
 class ProcessFault(BlenderError):

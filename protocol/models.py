@@ -6,7 +6,7 @@ Pixel frame: origin at the top left corner. `screen` boxes are fractions of the 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, PositiveInt
 
@@ -57,6 +57,8 @@ class ExecuteReply(Reply):
     stdout: str
     """What the code printed, its last 16 KiB."""
     duration_s: float
+    patched: tuple[Annotated[str, Field(max_length=200)], ...] = Field((), max_length=5)
+    """Names of what the code changed though later edits rely on it: such a Blender runs no other edit."""
 
 
 class ExecuteRequest(Request):

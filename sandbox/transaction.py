@@ -73,6 +73,7 @@ class SceneSession:
         self._limits = limits or pool.limits
         self._worker: Worker | None = None
         self._in_temporary = False
+        self._patched: tuple[str, ...] = ()
 
     def __enter__(self) -> SceneSession:
         if self._start is not None:
@@ -105,7 +106,12 @@ class SceneSession:
             return EditOutcome(kind="quarantined", message=message)
         if reason := self._unfit():
             self._replace(reason)
+        self._patched, worker = (), self._active
         outcome = self._outcome(edit, scope, required, timeout_s)
+        if self._patched:
+            outcome = outcome.model_copy(update={"message": f"{outcome.message}\n{_patched_message(self._patched)}"})
+            if self._active is worker:
+                self._replace(f"an edit changed {', '.join(self._patched)}")
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
         log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, outcome.kind, outcome.duration_s)
         return outcome
@@ -115,12 +121,13 @@ class SceneSession:
         stdout, resets = "", cast(tuple[str, ...], ())
         try:
             executed = cast(ExecuteReply, self._active.call(execute, timeout_s)[0])
-            stdout = executed.stdout
+            stdout, self._patched = executed.stdout, executed.patched
             resets = cast(SettleReply, self._active.call(SettleRequest())[0]).resets
             changes = self._commit(edit, scope, required)
             if not changes:
-                self._restore_head()  # equal in all that counts, but only the head is what was accepted
+                self._replace("an edit changed nothing, as if it had not been executed")  # which may be so
         except ScriptFailed as error:
+            self._patched = error.patched
             self._restore_head()
             message = f"{error.traceback_text.strip()}\n{AS_BEFORE}"
             return EditOutcome(kind="script_error", message=message, stdout=error.stdout)
@@ -129,11 +136,8 @@ class SceneSession:
             return EditOutcome(
                 kind=error.kind, changes=error.changes, message=error.message, stdout=stdout, resets=resets
             )
-        except RequestFailed as error:
-            self._restore_head()
-            return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
-        except SnapshotUnfit as error:
-            self._replace(f"{error}")
+        except (RequestFailed, SnapshotUnfit) as error:
+            self._replace(f"{error}")  # who could not save, for whatever reason, may not be able to the next time
             return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
         except ProcessFault as fault:
             self._pool.breaker.count(edit.stage, edit.source, fault.kind)
@@ -186,18 +190,25 @@ class SceneSession:
     @contextlib.contextmanager
     def temporary(self) -> Iterator[SceneSession]:
         """Inside, `execute` changes the live scene; afterwards it is the head again."""
-        self._in_temporary = True
+        self._in_temporary, self._patched = True, ()
         try:
             yield self
         finally:
             self._in_temporary = False
-            self._restore_head()
+            if self._patched:
+                self._replace(f"what was tried out changed {', '.join(self._patched)}")
+            else:
+                self._restore_head()
 
     def execute(self, source: str, timeout_s: float = 30) -> None:
         """Change the live scene for a look. Raises ScriptFailed, or the fault, after which the head is restored."""
         if not self._in_temporary:
             raise RuntimeError("only inside temporary()")
-        self._call(ExecuteRequest(source=source), timeout_s)
+        try:
+            self._patched += cast(ExecuteReply, self._call(ExecuteRequest(source=source), timeout_s)[0]).patched
+        except ScriptFailed as error:
+            self._patched += error.patched
+            raise
 
     def move_to(self, snapshot: Snapshot) -> None:
         """Go on from another accepted state."""
@@ -283,6 +294,10 @@ def _violation_message(edit: Edit, scope: frozenset[str], wrong: tuple[Change, .
 
 def _unfit_message(error: BlenderError) -> str:
     return f"The edit could not be accepted: {error}. {AS_BEFORE}"
+
+
+def _patched_message(patched: tuple[str, ...]) -> str:
+    return f"It also changed what later edits rely on, which did not outlive it: {', '.join(patched)}."
 
 
 def _fault_message(fault: ProcessFault, edit: Edit) -> str:

@@ -261,7 +261,22 @@ def test_an_ordinary_active_one_is_kept(scene, edit):
         assert edit(adding(f"Cup{number}")).kind == "committed"
         assert edit("1 / 0").kind == "script_error"
     time.sleep(1)
-    assert edit("1").kind == "committed" and scene._active.hello.pid == before
+    assert edit(adding("Last")).kind == "committed" and scene._active.hello.pid == before
+
+
+def test_after_an_edit_that_changed_nothing_the_next_is_run_by_another(scene, edit):
+    before = scene._active.hello.pid
+    assert edit("1").kind == "committed" and scene._active.hello.pid != before
+
+
+def test_what_later_edits_rely_on_does_not_outlive_its_change(scene, edit):
+    before = scene._active.hello.pid
+    done = "{'stdout': '', 'duration_s': 0.0, 'patched': ['builtins.exec']}"
+    outcome = edit(adding("Cup") + f"server.instead['execute'] = {f'server.reply(id, method, {done})'!r}")
+    assert outcome.kind == "committed" and scene._active.hello.pid == before
+    outcome = edit("1")
+    assert "builtins.exec" in outcome.message and scene._active.hello.pid != before
+    assert edit(adding("Plate")).kind == "committed"
 
 
 def test_the_next_call_after_a_crash_comes_within_half_a_second(pool, scene, edit):
@@ -280,14 +295,14 @@ def test_call_refuses_what_changes_the_scene(scene):
 
 def test_a_read_that_faults_is_raised_and_the_head_is_back(scene, edit):
     edit(adding("Cup"))
-    edit("server.instead['inspect'] = 'import time; time.sleep(60)'")
+    edit(setting("world", "world:World", "1") + "server.instead['inspect'] = 'import time; time.sleep(60)'")
     with pytest.raises(CallTimedOut):
         scene.call(LOOK, timeout_s=0.2)
     assert objects(scene) == ["Cup"]
 
 
 def test_a_read_that_is_refused_changes_nothing(scene, edit):
-    edit(refusing("inspect", "not_found", "no Cop"))
+    edit(adding("Cup") + refusing("inspect", "not_found", "no Cop"))
     before = scene._active
     with pytest.raises(RequestFailed, match="no Cop"):
         scene.call(LOOK)
