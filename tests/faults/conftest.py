@@ -58,8 +58,9 @@ def pytest_collection_modifyitems(config, items):
         return
     away = [item for item in ours if item.callspec.params["level"] not in _tried(item.callspec.params["row"])]
     config.hook.pytest_deselected(items=away)
-    ours = sorted(set(ours) - set(away), key=_order)
-    others = [item for item in items if not hasattr(item, "callspec") or "row" not in item.callspec.params]
+    everywhere = set(ours)
+    ours = sorted(everywhere - set(away), key=_order)
+    others = [item for item in items if item not in everywhere]
     items[:] = others + ours
 
 
