@@ -6,6 +6,7 @@ It finds what code leaves behind; code that means to hide will. What is accepted
 import builtins
 import json
 import linecache
+import operator
 import os
 import random
 import sys
@@ -23,7 +24,40 @@ _OTHERS = (json, linecache, msgpack, os, random, sys, threading, time, traceback
 _KINDS = (types.ModuleType, type)
 
 
+_last = [None, {}]  # of the last look: its signature, what was found; changed in place, being among what is looked at
+
+
 def look():
+    """What is there now, to be compared with what is there after an edit. Quick where nothing has changed since."""
+    signature = _signature()
+    if _last[0] is None or not _is_same(signature, _last[0]):
+        _last[:] = signature, _found()
+    return tuple(_last)
+
+
+def _signature():
+    """All of it in a row: the very same objects as long as nothing was replaced, added or removed."""
+    found = list(threading.enumerate())
+    for module in _modules():
+        found.extend(list(vars(module).values()))
+    for space in (sys.modules["blender_server.server"].HANDLERS, vars(zmq.Socket), *map(vars, _own())):
+        found.extend(list(space.values()))
+        found.extend([each.__code__ for each in list(space.values()) if type(each) is types.FunctionType])
+    for functions in _handlers().values():
+        found.extend(functions)
+    return found
+
+
+def _is_same(one, other):
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def _handlers():
+    found = ((name, getattr(bpy.app.handlers, name)) for name in dir(bpy.app.handlers))
+    return {name: functions for name, functions in found if isinstance(functions, list)}
+
+
+def _found():
     """name → what it stands for, and the code of a function."""
     found = {}
     for module in _modules():
@@ -34,17 +68,17 @@ def look():
         found["the handler of {}".format(name)] = value, None
     for name, value in list(vars(zmq.Socket).items()):
         found["zmq.Socket.{}".format(name)] = value, None
-    for name in dir(bpy.app.handlers):
-        functions = getattr(bpy.app.handlers, name)
-        if isinstance(functions, list):
-            found.update(("bpy.app.handlers.{}[{}]".format(name, id(each)), (each, None)) for each in functions)
+    for name, functions in _handlers().items():
+        found.update(("bpy.app.handlers.{}[{}]".format(name, id(each)), (each, None)) for each in functions)
     found.update(("thread {}".format(thread.name), (thread, None)) for thread in threading.enumerate())
     return found
 
 
 def changed(before):
     """The names of what is not what it was; new ones only where nothing new is to be expected."""
-    after = look()
+    if _is_same(_signature(), before[0]):
+        return []
+    before, after = before[1], _found()
     names = [name for name in before if name in after and not _same(before[name], after[name])]
     names += [name for name in before if name not in after and not name.startswith("thread ")]
     names += [name for name in after if name not in before and not _may_come(name)]
@@ -56,9 +90,13 @@ def _modules():
         import numpy.random  # seeded before every edit  # noqa: F401
     except ImportError:
         pass
-    own = [module for name, module in list(sys.modules.items()) if name.startswith(("blender_server", "protocol"))]
     drawn = sys.modules.get("numpy.random")
-    return [builtins, *_OTHERS, *own, *([drawn] if drawn else [])]
+    return [builtins, *_OTHERS, *_own(), *([drawn] if drawn else [])]
+
+
+def _own():
+    packages = [sys.modules["blender_server"], sys.modules["protocol"]]
+    return [*packages, *(each for one in packages for each in vars(one).values() if type(each) is types.ModuleType)]
 
 
 def _same(one, other):

@@ -85,7 +85,7 @@ class SettleRequest(Request):
     method: ClassVar[str] = "settle"
     reply: ClassVar[type[Reply]] = SettleReply
     mutates: ClassVar[bool] = True
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
 
 
 # ── inspect ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +231,7 @@ class SnapshotRequest(Request):
 
     method: ClassVar[str] = "snapshot"
     reply: ClassVar[type[Reply]] = SnapshotReply
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
     file: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
 
 
@@ -245,7 +245,7 @@ class RestoreRequest(Request):
     method: ClassVar[str] = "restore"
     reply: ClassVar[type[Reply]] = RestoreReply
     mutates: ClassVar[bool] = True
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
     file: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,80}$")
 
 

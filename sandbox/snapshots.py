@@ -132,15 +132,24 @@ class SnapshotStore:
         return self._known[id]
 
     def _add(self, draft: Path, manifest: Manifest) -> None:
-        os.replace(draft, self.path(manifest.snapshot.id))
-        self._note(manifest)
+        file = self.path(manifest.snapshot.id)
+        os.replace(draft, file)
+        try:
+            self._note(manifest)
+        except OSError:
+            if not file.with_suffix(".json").exists():  # else it had been accepted before
+                file.unlink(missing_ok=True)
+            raise
 
     def _note(self, manifest: Manifest) -> None:
         id = manifest.snapshot.id
         note = self.folder / f".{id}.{threading.get_ident()}.{os.getpid()}.json"
-        note.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-        _sync(note)
-        os.replace(note, self.folder / f"{id}.json")
+        try:
+            note.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+            _sync(note)
+            os.replace(note, self.folder / f"{id}.json")
+        finally:
+            note.unlink(missing_ok=True)
         _sync(self.folder)
         self._known[id] = manifest
 

@@ -35,7 +35,7 @@ class OpenRequest(Request):
     method: ClassVar[str] = "nanny.open"
     reply: ClassVar[type[Reply]] = RestoreReply
     mutates: ClassVar[bool] = True
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
     file: Path | None
 
 
@@ -44,7 +44,7 @@ class SaveRequest(Request):
 
     method: ClassVar[str] = "nanny.save"
     reply: ClassVar[type[Reply]] = SnapshotReply
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
     target: Path
 
 
@@ -54,7 +54,7 @@ class ReopenRequest(Request):
     method: ClassVar[str] = "nanny.reopen"
     reply: ClassVar[type[Reply]] = RestoreReply
     mutates: ClassVar[bool] = True
-    timeout_s: ClassVar[float] = 60.0
+    timeout_s: ClassVar[float] = 30.0
     file: str
 
 

@@ -1,5 +1,6 @@
 """The server keeps the wire's promises: one request at a time, at most once, an error code for everything."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,7 +52,8 @@ class Raw:
         return self.receive()[1]
 
     def close(self):
-        os.killpg(self.process.pid, signal.SIGKILL)  # with what code forked of it; not yet waited for, so it is ours
+        with contextlib.suppress(ProcessLookupError):  # waited for already, and nothing was forked of it
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         self._context.destroy(linger=0)
 

@@ -5,7 +5,7 @@ import functools
 import os
 from pathlib import Path
 
-from sandbox.confinement import landlock, probes
+from sandbox.confinement import probes
 from sandbox.confinement.levels import Level
 
 LEVELS = tuple(str(level) for level in Level)
@@ -29,12 +29,3 @@ def tracing_when_open():
         if not is_root() and Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip() != "0":
             return frozenset({"denied"})
     return frozenset({"reached"})
-
-
-def path_sockets_at_l2():
-    """Connecting to a UNIX socket by its path is nothing that Landlock knew before its version 9."""
-    return frozenset({"denied" if landlock.version() >= landlock.PATH_SOCKETS_SINCE else "reached"})
-
-
-def abstract_sockets_at_l2():
-    return frozenset({"denied" if landlock.version() >= landlock.SCOPES_SINCE else "reached"})
