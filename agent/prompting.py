@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 """Beside the package, in a checkout as in an installation."""
 
-SYSTEM_VARIABLES = frozenset({"blender_version", "stage", "rounds", "scope", "width_px", "height_px", "kind", "tools"})
+SYSTEM_VARIABLES = frozenset(
+    {
+        "blender_version", "stage", "rounds", "scope", "width_px", "height_px", "kind", "tools", "fit_looks", "look_px",
+    }
+)  # fmt: skip
 TASK_VARIABLES = frozenset({"stage", "round", "rounds", "checklist", "critique", "plan"})
 
 _FENCE = "---\n"

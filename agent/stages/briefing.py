@@ -46,6 +46,8 @@ class Briefing:
             height_px=height,
             kind=reference.kind,
             tools=tools,
+            fit_looks=self._run.config.fit_looks,
+            look_px=self._run.config.look_px,
         )
 
     def first(self, number: int, graph: SceneGraph | None = None, **told: Any) -> Message:

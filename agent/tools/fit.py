@@ -61,7 +61,7 @@ class FitInput(ToolInput):
     objective: str = Field("picture", pattern="^(picture|silhouette|object:.+)$")
     """Colours all over; the outline of a cut-out; or the colours in one object's region."""
     looks: int = Field(60, ge=3, le=2000)
-    """Most renders it may take; the run's own bound counts too."""
+    """Most renders it may take; the run's own bound, which the instructions name, counts too."""
 
 
 def is_plain_path(path: str) -> bool:
@@ -103,7 +103,12 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
         return refused(f"these values cannot be set: {reason}", head=bench.head.id)
     except (RequestFailed, ProcessFault, ValueError) as error:
         return refused(f"the fit stopped: {error}", head=bench.head.id)
-    facts = {"before": round(before, 6), "after": round(after, 6), "looks": look.count}
+    facts = {
+        "error_before": round(before, 6),
+        "error_after": round(after, 6),
+        "looks": look.count,
+        "looks_allowed": min(given.looks, config.fit_looks),
+    }
     values = {path: float(f"{value:.6g}") for path, value in zip(paths, best, strict=True)}
     if before - after < MIN_GAIN or not holds:
         reason = "no better values were found" if before - after < MIN_GAIN else "what gained small lost when larger"
@@ -111,7 +116,7 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
     outcome = bench.edit(assignments(paths, best), f"fit: {given.purpose}")
     if outcome.snapshot is None:
         return rejected(bench, outcome)
-    return committed(bench, outcome, **facts, gain=round(before - after, 6), values=values)
+    return committed(bench, outcome, **facts, values=values)
 
 
 def _holds(

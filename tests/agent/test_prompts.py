@@ -37,6 +37,8 @@ SAMPLES = {
     "checklist": ITEMS,
     "critique": "Start with the handle.",
     "plan": "Camera at 50 mm.",
+    "fit_looks": 150,
+    "look_px": 256,
     "leaves": "Mug_Body, Mug_Handle",
 }
 STAGES = ("initialisation", "geometry", "material", "composition", "lighting")
@@ -147,7 +149,7 @@ def test_a_cut_out_is_told_to_have_no_backdrop():
 
 
 def test_only_the_tools_at_hand_are_described():
-    text = render("shared/looking.md", tools=["look", "verdict"])
+    text = render("shared/looking.md", fit_looks=150, tools=["look", "verdict"])
     assert "`look`" in text and "`verdict`" in text
     assert "`run_code`" not in text and "`revert`" not in text
 
