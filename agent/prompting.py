@@ -48,7 +48,7 @@ SYSTEM_VARIABLES = frozenset(
         "blender_version", "stage", "rounds", "scope", "width_px", "height_px", "kind", "tools", "fit_looks", "look_px",
     }
 )  # fmt: skip
-TASK_VARIABLES = frozenset({"stage", "round", "rounds", "checklist", "critique", "plan"})
+TASK_VARIABLES = frozenset({"stage", "round", "rounds", "checklist", "critique", "plan", "has_scene", "remarks"})
 
 _FENCE = "---\n"
 

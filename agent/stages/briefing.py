@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from agent import prompting
+from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures
 from agent.models.base import Message, Picture, Role, Text
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.tools.base import tell
 from agent.tools.table import TABLE
+from agent.tools.workbench import Remark
 from protocol.models import Value
 
 
@@ -22,6 +25,13 @@ class Candidate(Value):
     png: bytes
     measures: Measures
     notes: dict[str, Any]
+
+
+class SceneNow(Value):
+    """The target view as it stands when a conversation begins."""
+
+    png: bytes
+    measures: Measures
 
 
 class Briefing:
@@ -50,9 +60,16 @@ class Briefing:
             look_px=self._run.config.look_px,
         )
 
-    def first(self, number: int, graph: SceneGraph | None = None, **told: Any) -> Message:
-        """The first message of a conversation: the reference, then the task."""
-        return Message(role="user", content=(self.reference(), self.task(number, graph, **told)))
+    def first(
+        self, number: int, graph: SceneGraph | None = None, scene: SceneNow | None = None, **told: Any
+    ) -> Message:
+        """The first message of a conversation: the reference, the scene as it stands if there is one, then the task."""
+        if scene is None:
+            return Message(role="user", content=(self.reference(), self.task(number, graph, **told)))
+        compared = comparison_png(self._run.reference, scene.png)
+        now = Picture(png=compared, caption="reference, render of the scene as it stands, difference")
+        task = self.task(number, graph, scene_measures=tell(scene.measures), **told)
+        return Message(role="user", content=(self.reference(), now, task))
 
     def reference(self) -> Picture:
         return Picture(png=self._run.reference.png, caption="reference")
@@ -79,6 +96,7 @@ class Briefing:
         *,
         checklist: list[dict[str, Any]] | None = None,
         critique: str | None = None,
+        remarks: Sequence[Remark] = (),
         **facts: Any,
     ) -> Text:
         reference = self._run.reference
@@ -105,5 +123,7 @@ class Briefing:
             checklist=checklist or [],
             critique=critique,
             plan=None,
+            has_scene="scene_measures" in facts,
+            remarks=[remark.model_dump() for remark in remarks],
         )
         return Text(text=text)

@@ -14,7 +14,7 @@ from agent.models.base import Message, Place
 from agent.runs.budget import BudgetReached
 from agent.runs.journal import write_atomically
 from agent.runs.run import Run
-from agent.stages.briefing import Briefing, Candidate
+from agent.stages.briefing import Briefing, Candidate, SceneNow
 from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
 from agent.tools.ending import VerdictInput
@@ -25,6 +25,9 @@ from protocol.models import Value
 
 RUIN_DB = 1.0
 """What an approved attempt may lose before the choice is put to a vote, with figures shown."""
+
+REMARKS = 4
+"""Of earlier stages that a generator is told: the last of two of them, as a rule."""
 
 Gate = Callable[[Workbench], list[str]]
 Shown = tuple[bytes, Measures, dict[str, object]]
@@ -117,25 +120,39 @@ def _generate(
 ) -> None:
     run, stage = bench.run, bench.stage
     briefing = Briefing(run, stage.name, "generator", stage.scope, rounds, rollout)
-    begin = briefing.again if conversation else briefing.first
-    conversation.append(begin(number, bench.graph, checklist=checklist.told(), critique=checklist.critique))
+    told = {"checklist": checklist.told(), "critique": checklist.critique}
+    if conversation:
+        conversation.append(briefing.again(number, bench.graph, **told))
+    else:
+        scene = _now(bench, rollout)
+        conversation.append(briefing.first(number, bench.graph, scene, remarks=bench.remarks[-REMARKS:], **told))
     place = Place(rollout=rollout, stage=stage.name, round=number, role="generator", ordinal=0)
     run.console.step(f"{stage.name} · round {number} of {rounds} · generator")
     toolbox = Toolbox(stage.name, "generator", bench)
-    converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
+    product = converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
+    bench.remark("generator", str((product or {}).get("summary", "")))
 
 
 def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, rollout: int) -> Checklist:
     run, stage = bench.run, bench.stage
     briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout)
-    first = briefing.first(number, bench.graph, checklist=checklist.told(), critique=checklist.critique)
+    told = {"checklist": checklist.told(), "critique": checklist.critique}
+    first = briefing.first(number, bench.graph, _now(bench, rollout), **told)
     place = Place(rollout=rollout, stage=stage.name, round=number, role="verifier", ordinal=0)
     run.console.step(f"{stage.name} · round {number} of {rounds} · verifier")
     toolbox = Toolbox(stage.name, "verifier", bench)
     product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
     if product is None:
         return checklist.model_copy(update={"critique": "The verifier came to no verdict.", "approved": False})
-    return checklist.after(VerdictInput.model_validate(product), number)
+    verdict = VerdictInput.model_validate(product)
+    bench.remark("verifier", verdict.critique)
+    return checklist.after(verdict, number)
+
+
+def _now(bench: Workbench, rollout: int) -> SceneNow | None:
+    """The scene as a conversation finds it; None where there is nothing to be seen yet."""
+    found = attempt(bench, 0, rollout)
+    return SceneNow(png=found.png, measures=found.measures) if found.measures else None
 
 
 def _best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attempt:

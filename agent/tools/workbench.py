@@ -23,15 +23,25 @@ from agent.scene_graph import SceneGraph
 from agent.stages.table import Stage
 from protocol.client import Answer
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProtocolViolated
-from protocol.models import RenderReply, RenderRequest, Request, TargetView, View
+from protocol.models import RenderReply, RenderRequest, Request, TargetView, Value, View
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import EditOutcome, SceneSession
 
 log = logging.getLogger(__name__)
 
+REMARK_LIMIT = 800
+"""Characters of what a stage passes on."""
 LEAST_FREE_BYTES = 1 << 20
 REPEATS = 3
 """Failures of one kind in a row that end an attempt: identical ones, or two that alternate."""
+
+
+class Remark(Value):
+    """What a stage said last, in the words of its generator or verifier."""
+
+    stage: str
+    """And the role: "geometry, verifier"."""
+    text: str
 
 
 class Workbench:
@@ -42,6 +52,8 @@ class Workbench:
         self._head = head
         self._names: list[str] = []
         self._failures: list[str] = []
+        self.remarks: list[Remark] = []
+        """What was said last, in each stage so far, of what is still open."""
         self._in_temporary = False
         self.stage: Stage
         self.round = 1
@@ -71,6 +83,13 @@ class Workbench:
     @property
     def _limits(self) -> StageLimits:
         return self.run.config.limits.of(self.stage.name)
+
+    def remark(self, role: str, text: str) -> None:
+        """Remember what a role of this stage has said last, for the stages after it."""
+        said_by = f"{self.stage.name}, {role}"
+        self.remarks = [one for one in self.remarks if one.stage != said_by]
+        if text.strip():
+            self.remarks.append(Remark(stage=said_by, text=text.strip()[:REMARK_LIMIT]))
 
     def begin_round(self, number: int) -> None:
         self.round = number

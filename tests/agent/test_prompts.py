@@ -37,6 +37,8 @@ SAMPLES = {
     "checklist": ITEMS,
     "critique": "Start with the handle.",
     "plan": "Camera at 50 mm.",
+    "has_scene": True,
+    "remarks": [{"stage": "geometry", "text": "The cone's highlight is the light's place."}],
     "fit_looks": 150,
     "look_px": 256,
     "leaves": "Mug_Body, Mug_Handle",

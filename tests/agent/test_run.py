@@ -267,7 +267,7 @@ def test_a_damaged_record_is_told_and_only_that_step_is_asked_again(copied, tmp_
 
 
 def _with_first_reply_damaged(lines):
-    number = next(number for number, line in enumerate(lines) if '"key": "reply/' in line)
+    number = next(number for number, line in enumerate(lines) if '"event": "step", "key": "reply/' in line)
     return [*lines[:number], "{garbage\n", *lines[number + 1 :]]
 
 
