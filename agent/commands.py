@@ -22,6 +22,7 @@ from agent.errors import ConfigurationError, InputUnreadable, Interrupted, NodeU
 from agent.models.base import Model
 from agent.picture import Reference, read_reference
 from agent.pipeline import reconstruct
+from agent.rebuild.proof import Proof
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.journal import Journal, write_atomically
@@ -412,13 +413,19 @@ def last_screen(folder: RunFolder, result: Result) -> str:
             f"program    {folder.program}",
             f"render     {folder.render}",
             f"score      {score}; {abs(result.above_flat_db):.2f} dB {place} a flat picture",
-            f"rebuild    {result.proof.outcome} (largest deviation {result.proof.largest_deviation:g})",
+            f"rebuild    {_rebuilt(result.proof)}",
             f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
             f"model      {result.model}, Blender {result.blender}, isolation {result.isolation}",
             f"status     {result.status}{ended}",
             *more,
         )
     )
+
+
+def _rebuilt(proof: Proof) -> str:
+    if proof.outcome == "equivalent" and not proof.largest_deviation:
+        return "equivalent (mesh elements in another order, nothing else)"
+    return f"{proof.outcome} (largest deviation {proof.largest_deviation:g})"
 
 
 def _with_more(folder: RunFolder, result: Result) -> str:

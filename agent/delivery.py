@@ -102,7 +102,8 @@ def frame_edit(run: Run) -> Edit:
 def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = None) -> StageResult:
     """Render, prove and lay out a stage's accepted scene."""
     run, stage = bench.run, bench.stage
-    run.console.step(f"{stage.name} · stage render and proof", PERCENT.get(stage.name))
+    proof = " and proof" if run.config.prove_stages else ""
+    run.console.step(f"{stage.name} · stage render{proof}", PERCENT.get(stage.name))
 
     def look() -> StageResult:
         png = full_render(bench, run.config.look_samples)

@@ -113,7 +113,8 @@ class SceneSession:
             if self._active is worker:
                 self._replace(f"an edit changed {', '.join(self._patched)}")
         outcome = outcome.model_copy(update={"duration_s": time.monotonic() - began})
-        log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, outcome.kind, outcome.duration_s)
+        became = "no change" if outcome.kind == "committed" and not outcome.changes else outcome.kind
+        log.info("edit %d %s (%s): %s in %.2f s", edit.index, edit.label, edit.stage, became, outcome.duration_s)
         return outcome
 
     def _outcome(self, edit: Edit, scope: frozenset[str], required: frozenset[str], timeout_s: float) -> EditOutcome:

@@ -39,7 +39,7 @@ class Nanny:
     def __init__(self, settings: Settings, context: Context, lifeline: BinaryIO) -> None:
         self._settings, self._context, self._lifeline = settings, context, lifeline
         self._last_id, self._last_frames = wire.HELLO_ID, list[bytes]()
-        self._parent = os.getppid()
+        self._parent, self._let_go = os.getppid(), False
 
     def run(self) -> None:
         """Boot, say hello, serve. Whatever happens, nothing of the Blender is left when this returns."""
@@ -51,13 +51,15 @@ class Nanny:
                     self._send(wire.HELLO_ID, "hello", ward.hello())
                     self._serve(ward)
                 except ProcessFault as fault:
-                    self._note_end(fault)
+                    if not self._let_go:
+                        self._note_end(fault)
         finally:
             ward.end()
 
     def _end_with_owner(self, ward: Ward) -> None:
         """In a thread of its own, so that it comes at once, whatever the nanny is doing at that moment."""
         self._lifeline.read()
+        self._let_go = True
         ward.end()
         os._exit(0)
 
