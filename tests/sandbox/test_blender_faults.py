@@ -153,6 +153,14 @@ def test_an_ordinary_active_one_is_kept_from_edit_to_edit(scene, edit):
 
 def test_a_thread_left_behind_does_not_meet_the_next_edit(scene, edit):
     spin = "import threading\ndef spin():\n  while True: pass\nthreading.Thread(target=spin, daemon=True).start()"
+    before = scene._active.hello.pid
+    outcome = edit(CUBE + "\n" + spin)
+    assert outcome.kind == "committed" and "thread" in outcome.message
+    assert edit(MOVE).kind == "committed" and scene._active.hello.pid != before
+
+
+def test_a_thread_that_hides_is_known_by_the_time_it_takes(scene, edit):
+    spin = "import _thread\ndef spin():\n  while True: pass\n_thread.start_new_thread(spin, ())"
     assert edit(CUBE + "\n" + spin).kind == "committed"
     before = scene._active.hello.pid
     eventually(lambda: scene._active.look().unfit)
