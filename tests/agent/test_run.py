@@ -13,8 +13,8 @@ import pytest
 from needs import lacking
 from PIL import Image, ImageDraw
 
-from agent.commands import last_screen
 from agent.delivery import Result
+from agent.last_screen import last_screen
 from agent.runs.folder import RunFolder
 
 pytestmark = pytest.mark.blender

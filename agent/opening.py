@@ -1,0 +1,161 @@
+"""Owns the opening of a run: its journal, ledger, log, screen and Blenders, all closed again however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from agent import prompting
+from agent.config import Config
+from agent.console import Console
+from agent.conversation import book_lost
+from agent.delivery import Result, isolation
+from agent.errors import Interrupted, RunError, UsageError
+from agent.models.base import Model
+from agent.picture import Reference
+from agent.pipeline import reconstruct
+from agent.runs.budget import Ledger
+from agent.runs.folder import RunFolder
+from agent.runs.journal import Journal, write_atomically
+from agent.runs.run import Run
+from agent.runs.stopping import stopping
+from agent.tools.base import tell
+from protocol.errors import ProcessFault
+from sandbox.calling import command
+from sandbox.confinement.choosing import choose
+from sandbox.discovery import Blender
+from sandbox.pool import OnFault, Pool
+from sandbox.snapshots import SnapshotStore
+
+VERSION = 1
+"""Of the run folder's format; a run of another is not resumed."""
+
+
+def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Blender, source: str) -> Journal:
+    """The run's journal; a new one begins with what the run is."""
+    journal = Journal(folder.path)
+    write_atomically(folder.reference, reference.png)
+    if journal.begun:
+        folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
+        journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
+    else:
+        journal.note("run", **identity(config, reference), config=tell(config), source=source, blender=blender.version)
+    return journal
+
+
+def work_in(
+    folder: RunFolder,
+    config: Config,
+    reference: Reference,
+    model: Model,
+    blender: Blender,
+    source: str,
+    stream: TextIO,
+) -> Result:
+    """Do what is left to do of the run; `stream` is where it tells its story."""
+    with contextlib.ExitStack() as lifetime:
+        ledger = ledger_of(folder, config)
+        journal = _begun(folder, config, reference, blender, source)
+        lifetime.callback(journal.close)
+        lifetime.enter_context(stopping(f"Go on with: {command('resume', folder.path)}"))
+        lifetime.enter_context(_log(folder))
+        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        lifetime.enter_context(_failure_noted(journal, ledger))
+        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
+        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
+        run = Run(
+            config=config,
+            reference=reference,
+            folder=folder,
+            journal=journal,
+            ledger=ledger,
+            console=console,
+            model=model,
+            blender=blender,
+            store=store,
+            pool=pool,
+        )
+        blenders = f"Blender {blender.version} ({blender.kind})"
+        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
+        for note in reference.notes:
+            console.say(f"picture: {note}")
+        journal.tell_of_damage(console.say)
+        if lost := book_lost(journal, ledger):
+            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
+        return reconstruct(run)
+
+
+@contextlib.contextmanager
+def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
+    """What ends a run without a result is an event of it; not being asked to stop, which leaves no time."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk may well be the failure
+            code = error.exit_code if isinstance(error, RunError) else None
+            kind, minutes = type(error).__name__, ledger.spent().minutes
+            journal.note("failed", kind=kind, message=str(error), exit_code=code, minutes=minutes)
+        raise
+
+
+@contextlib.contextmanager
+def pool_of(
+    folder: RunFolder, config: Config, blender: Blender, on_fault: OnFault | None = None
+) -> Iterator[tuple[Pool, SnapshotStore]]:
+    store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
+    level = choose(config.level, config.require_level)
+    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu) as pool:
+        yield pool, store
+
+
+def _recording(journal: Journal) -> OnFault:
+    """Every Blender that is lost is an event of the run."""
+
+    def note(fault: ProcessFault) -> None:
+        journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message, level=fault.level)
+
+    return note
+
+
+@contextlib.contextmanager
+def _log(folder: RunFolder) -> Iterator[None]:
+    """What happens in detail goes to logs/agent.log."""
+    handler = logging.FileHandler(folder.logs / "agent.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def identity(config: Config, reference: Reference) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "image": reference.digest,
+        "settings": config.digest(),
+        "prompts": prompting.prompts_digest(),
+    }
+
+
+def begun_as(folder: RunFolder) -> tuple[dict[str, Any], Config]:
+    """What the run was started with, and its settings, with the budget that it was last given."""
+    entry = folder.first_entry()
+    try:
+        config = Config.model_validate(entry["config"])
+        return entry, config.model_copy(update={"budget": folder.history().budget or config.budget})
+    except ValueError:
+        message = f"{folder.journal} begins with settings that this version does not know."
+        raise UsageError(message, "Start anew with --fresh, or in another folder.") from None
+
+
+def ledger_of(folder: RunFolder, config: Config) -> Ledger:
+    return Ledger(folder.ledger, config.budget, folder.history().minutes)
