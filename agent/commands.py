@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent.config import Config, with_budget
+from agent.config import Config, choose_model, load_config, with_budget
 from agent.console import answer
 from agent.delivery import Result
 from agent.errors import ConfigurationError, InputUnreadable, NodeUnfit, UsageError
@@ -17,11 +18,33 @@ from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
-from agent.runs.folder import RunFolder
+from agent.runs.folder import RunFolder, new_run_path
 from agent.tools.base import tell
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender, find_blenders
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start a run, or go on with the same one where OUT already holds it."""
+    config = load_config(_settings(options), options.config)
+    config = config.model_copy(update={"model": choose_model(config)})
+    reference = read_reference(options.image, config.target_px)
+    folder = RunFolder(options.out or new_run_path(options.image))
+    if folder.exists() and not options.fresh:
+        _same_run(folder, config, reference)
+        if result := _nothing_left_to_do(folder, config):
+            return _tell(folder, result, options)
+    folder.try_out()
+    model = make_model(config)
+    blender = find_blender(config.blender)
+    choose(config.level, config.require_level)  # refused before anything is written
+    if folder.exists() and options.fresh:
+        aside = folder.move_aside()
+        with contextlib.suppress(OSError):
+            print(f"The run that was in {folder.path} is now in {aside}", file=_stream(options), flush=True)
+    folder.prepare()
+    return _work(folder, config, reference, model, blender, options)
 
 
 def resume(options: argparse.Namespace) -> int:
