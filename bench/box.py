@@ -104,7 +104,7 @@ def edit_render(bench: Bench) -> str:
         code = (
             f"import bpy; bpy.ops.wm.open_mainfile(filepath={str(file)!r}); {MOVE}; s = bpy.context.scene; "
             "s.render.resolution_x = s.render.resolution_y = 256; s.cycles.samples = 16; "
-            "s.cycles.use_denoising = False; "
+            f"s.cycles.use_denoising = {bench.blender.facts.denoiser}; "
             f"s.render.filepath = {str(picture)!r}; bpy.ops.render.render(write_still=True)"
         )
         theirs_s = new_blender_s(bench, code)
@@ -129,7 +129,7 @@ def recovery(bench: Bench) -> str:
     faults = {
         "crash": "import os; os.abort()",
         "deadline": "while True: pass",
-        "out of memory": "held = []\nwhile True: held.append(bytearray(b'x') * (64 << 20))",
+        "out of memory": "import time\nheld = []\nwhile True: held.append(b'x' * (8 << 20)); time.sleep(0.01)",
     }
     for name, code in faults.items():
         took = sorted(_recovery_s(bench, code) for _ in range(7))

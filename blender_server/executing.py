@@ -34,15 +34,14 @@ class Tail(io.TextIOBase):
 
 
 def execute(source, seed=0, keep_slots=False):
-    before = selfcheck.look()
     printed, started = Tail(STDOUT_KEPT), time.monotonic()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             editing.run_edit(source, seed, keep_slots, FILENAME)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: what the code raised is the code's
-        raise _script_error(error, printed.text(), selfcheck.changed(before)) from None
+        raise _script_error(error, printed.text(), selfcheck.changed()) from None
     duration_s = time.monotonic() - started
-    return {"stdout": printed.text(), "duration_s": duration_s, "patched": selfcheck.changed(before)}
+    return {"stdout": printed.text(), "duration_s": duration_s, "patched": selfcheck.changed()}
 
 
 def settle():

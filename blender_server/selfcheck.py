@@ -28,11 +28,13 @@ _last = [None, {}]  # of the last look: its signature, what was found; changed i
 
 
 def look():
-    """What is there now, to be compared with what is there after an edit. Quick where nothing has changed since."""
+    """What is there now, to be compared with what is there after an edit. Quick where nothing has changed since.
+
+    Called by the loop when a reply has been sent, so that the next edit need not wait for it.
+    """
     signature = _signature()
     if _last[0] is None or not _is_same(signature, _last[0]):
         _last[:] = signature, _found()
-    return tuple(_last)
 
 
 def _signature():
@@ -74,11 +76,11 @@ def _found():
     return found
 
 
-def changed(before):
-    """The names of what is not what it was; new ones only where nothing new is to be expected."""
-    if _is_same(_signature(), before[0]):
+def changed():
+    """The names of what is not what it was at the last look; new ones only where nothing new is to be expected."""
+    if _is_same(_signature(), _last[0]):
         return []
-    before, after = before[1], _found()
+    before, after = _last[1], _found()
     names = [name for name in before if name in after and not _same(before[name], after[name])]
     names += [name for name in before if name not in after and not name.startswith("thread ")]
     names += [name for name in after if name not in before and not _may_come(name)]

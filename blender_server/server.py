@@ -13,7 +13,17 @@ import traceback
 
 import zmq
 
-from blender_server import describing, executing, fingerprint, inspecting, lifecycle, rendering, shutting, snapshots
+from blender_server import (
+    describing,
+    executing,
+    fingerprint,
+    inspecting,
+    lifecycle,
+    rendering,
+    selfcheck,
+    shutting,
+    snapshots,
+)
 from blender_server.refusals import Refusal
 from protocol import errors, wire
 
@@ -83,6 +93,7 @@ class Server:
     def run(self):
         hello = wire.Message(wire.REQUEST, self._epoch, wire.HELLO_ID, "hello")
         self._socket.send_multipart(self._answer(hello))
+        selfcheck.look()
         method = ""
         while method != "shutdown" and os.getppid() == self._parent:
             if self._socket.poll(POLL_MS):
@@ -106,6 +117,7 @@ class Server:
             self._socket.send_multipart(_refused(message, errors.DUPLICATE, "handled before, answer no longer kept"))
             return ""
         self._socket.send_multipart(self._last_frames)
+        selfcheck.look()
         return message.method
 
     def _answer(self, message):

@@ -60,6 +60,8 @@ class BlenderProcess:
         self._condemned = False
         self._peak_bytes = 0
         self._printed_before = 0
+        self._worker: psutil.Process | None = None
+        """What does the work: Blender itself, whatever was started around it."""
         self._lock = threading.Lock()
         self.output = Output(log_file, limits.output_bytes)
         self._ended_r, self._ended_w = os.pipe()
@@ -125,7 +127,9 @@ class BlenderProcess:
     def processor_s(self) -> float:
         """Processor time that it has used."""
         try:
-            used = psutil.Process(self.confinement.inside(self.pid)).cpu_times()
+            if self._worker is None:
+                self._worker = psutil.Process(self.confinement.inside(self.pid))
+            used = self._worker.cpu_times()
         except psutil.Error:
             return 0.0
         return float(used.user + used.system)
