@@ -12,7 +12,16 @@ from agent.prompting import render
 
 WIDTH, HEIGHT = 512, 384
 SPACE = render("shared/space.md", width_px=WIDTH, height_px=HEIGHT)
-GENERATOR = {"rounds": 2, "scope": ["structure"], "width_px": WIDTH, "height_px": HEIGHT, "kind": "full", "tools": []}
+GENERATOR = {
+    "rounds": 2,
+    "scope": ["structure"],
+    "width_px": WIDTH,
+    "height_px": HEIGHT,
+    "kind": "full",
+    "tools": [],
+    "fit_looks": 150,
+    "look_px": 256,
+}
 
 BEGIN = """
 import bpy
