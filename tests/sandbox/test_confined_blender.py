@@ -12,6 +12,7 @@ import ordinary_user
 import pytest
 import zmq
 from box_helpers import eventually, processes_of
+from needs import lacking
 
 from protocol.errors import OutOfMemory, ProcessCrashed, ProcessExited, ProcessFault, SetupFailed
 from protocol.models import ExecuteRequest
@@ -33,16 +34,16 @@ pytestmark = pytest.mark.blender
 
 def a_blender(wanted):
     if wanted == DEBIANS and not Path(DEBIANS).exists():
-        pytest.skip(f"no {DEBIANS} here")
+        lacking(f"no {DEBIANS} here")
     try:
         return find_blender(wanted)
     except SetupFailed as error:
-        pytest.skip(str(error))
+        lacking(str(error))
 
 
 def reachable(level):
     if not probes.reach().holds(level):
-        pytest.skip("; ".join(probe.detail for probe in probes.reach().of(level) if not probe.passed))
+        lacking("; ".join(probe.detail for probe in probes.reach().of(level) if not probe.passed))
 
 
 def environment(**more):
@@ -51,7 +52,7 @@ def environment(**more):
 
 def as_root(command, blender):
     if os.getuid() != 0:
-        pytest.skip("not root")
+        lacking("not root")
     return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
 
 

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from needs import lacking
 
 from protocol.errors import SetupFailed
 from sandbox.confinement import bubblewrap, cgroup, confining, landlock, paths, probes, seccomp, syscalls
@@ -195,7 +196,7 @@ def run(level, source, folder, limits=None, **options):
 def reachable():
     def check(level):
         if not probes.reach().holds(level):
-            pytest.skip("; ".join(probe.detail for probe in probes.reach().of(level) if not probe.passed))
+            lacking("; ".join(probe.detail for probe in probes.reach().of(level) if not probe.passed))
 
     return check
 
@@ -224,7 +225,7 @@ def test_a_wall_that_cannot_be_built_is_no_end_of_the_program(tmp_path, reachabl
 
 def test_nothing_runs_half_confined(tmp_path, monkeypatch):
     if not landlock.version():
-        pytest.skip("no Landlock here")
+        lacking("no Landlock here")
     confinement = confining.confine_reading(Level.CONFINED, [], tmp_path, Limits())
     confinement._settings["confined"]["write"] = [1, 2]  # what the launcher cannot make sense of
     done = subprocess.run(confinement.command(["/bin/echo", "ran"]), capture_output=True, check=False)
@@ -234,7 +235,7 @@ def test_nothing_runs_half_confined(tmp_path, monkeypatch):
 
 def test_root_keeps_its_name_but_nothing_else(tmp_path, reachable):
     if os.getuid() != 0:
-        pytest.skip("not root")
+        lacking("not root")
     reachable(Level.CONFINED)
     source = "import os, subprocess; print(os.getuid()); print(open('/proc/self/status').read())"
     done, confinement = run(Level.CONFINED, source, tmp_path)
@@ -245,7 +246,7 @@ def test_root_keeps_its_name_but_nothing_else(tmp_path, reachable):
 def test_without_capabilities_root_may_still_signal_so_that_is_shut_separately(tmp_path):
     """The reason why Landlock's scopes, or the filter's own list, are part of L2."""
     if os.getuid() != 0:
-        pytest.skip("not root")
+        lacking("not root")
     source = f"""
         import os, sys
         sys.path.append({str(SANDBOX)!r})
