@@ -10,6 +10,11 @@ import random
 
 import bpy
 
+try:
+    import numpy
+except ImportError:  # not every Blender has it
+    numpy = None
+
 FRAME_PX = (512, 512)
 """The picture's size; a scene's custom property "frame_px" (width, height) says another, and "cut_out" = 1 makes its
 film transparent. Both are set by an edit of the host's own."""
@@ -50,12 +55,8 @@ def run_edit(source, seed, keep_slots=False, filename="edit"):
     `keep_slots` puts back the material slots and UV maps of objects whose mesh was swapped or rebuilt.
     """
     random.seed(seed)
-    try:
-        import numpy
-
+    if numpy:
         numpy.random.seed(seed % 2**32)
-    except ImportError:
-        pass
     _host_values.clear()
     _host_values.update(_read_host_values())
     surfaces = _read_surfaces() if keep_slots else {}

@@ -24,27 +24,28 @@ _OTHERS = (json, linecache, msgpack, os, random, sys, threading, time, traceback
 _KINDS = (types.ModuleType, type)
 
 
-_last = [None, {}]  # of the last look: its signature, what was found; changed in place, being among what is looked at
+_last = [[], {}]  # of the last look: its signature, what was found; changed in place, being among what is looked at
 
 
 def look():
     """What is there now, to be compared with what is there after an edit. Quick where nothing has changed since.
 
-    Called by the loop when a reply has been sent, so that the next edit need not wait for it.
+    Called by the loop after whatever was no edit; an edit ends with a look of its own, in `changed`.
     """
     signature = _signature()
-    if _last[0] is None or not _is_same(signature, _last[0]):
+    if not _is_same(signature, _last[0]):
         _last[:] = signature, _found()
 
 
 def _signature():
     """All of it in a row: the very same objects as long as nothing was replaced, added or removed."""
     found = list(threading.enumerate())
-    for module in _modules():
-        found.extend(list(vars(module).values()))
-    for space in (sys.modules["blender_server.server"].HANDLERS, vars(zmq.Socket), *map(vars, _own())):
+    for space in (*map(vars, (builtins, *_OTHERS, *_drawn())), _answered_by(), vars(zmq.Socket)):
         found.extend(list(space.values()))
-        found.extend([each.__code__ for each in list(space.values()) if type(each) is types.FunctionType])
+    for space in map(vars, _own()):
+        values = list(space.values())
+        found.extend(values)
+        found.extend([each.__code__ for each in values if type(each) is types.FunctionType])
     for functions in _handlers().values():
         found.extend(functions)
     return found
@@ -62,11 +63,11 @@ def _handlers():
 def _found():
     """name → what it stands for, and the code of a function."""
     found = {}
-    for module in _modules():
+    for module in (builtins, *_OTHERS, *_drawn(), *_own()):
         for name, value in list(vars(module).items()):
             if module is builtins or callable(value) or isinstance(value, _KINDS):
                 found["{}.{}".format(module.__name__, name)] = value, getattr(value, "__code__", None)
-    for name, value in sys.modules["blender_server.server"].HANDLERS.items():
+    for name, value in _answered_by().items():
         found["the handler of {}".format(name)] = value, None
     for name, value in list(vars(zmq.Socket).items()):
         found["zmq.Socket.{}".format(name)] = value, None
@@ -77,23 +78,29 @@ def _found():
 
 
 def changed():
-    """The names of what is not what it was at the last look; new ones only where nothing new is to be expected."""
-    if _is_same(_signature(), _last[0]):
+    """The names of what is not what it was at the last look; new ones only where nothing new is to be expected.
+
+    Looks itself: what it names once, it does not name again.
+    """
+    signature = _signature()
+    if _is_same(signature, _last[0]):
         return []
     before, after = _last[1], _found()
+    _last[:] = signature, after
     names = [name for name in before if name in after and not _same(before[name], after[name])]
     names += [name for name in before if name not in after and not name.startswith("thread ")]
     names += [name for name in after if name not in before and not _may_come(name)]
     return [name[:100] for name in sorted(names)[:NAMED_AT_MOST]]
 
 
-def _modules():
-    try:
-        import numpy.random  # seeded before every edit  # noqa: F401
-    except ImportError:
-        pass
+def _answered_by():
+    return sys.modules["blender_server.server"].HANDLERS
+
+
+def _drawn():
+    """What random numbers are drawn from, beside `random`."""
     drawn = sys.modules.get("numpy.random")
-    return [builtins, *_OTHERS, *_own(), *([drawn] if drawn else [])]
+    return [drawn] if drawn else []
 
 
 def _own():
