@@ -166,6 +166,20 @@ class Config(Value):
     verifier_calls: PositiveInt = 10
     splits: NonNegativeInt = 1
     """How often the decomposer is asked again to split nodes."""
+    verifier: bool = True
+    """Without one each stage ends after its first attempt."""
+    hints: bool = True
+    """Tell a model what is measured, and let it have the tools that measure."""
+    scopes: bool = True
+    """Refuse edits of what a stage is not there for."""
+    text_only_scaffold: bool = False
+    """Build the scaffold from the scene graph's words alone, as the paper does."""
+    monolithic: bool = False
+    """One loop over all factors in place of the four refining stages."""
+    global_pass: bool = True
+    """Reopen, once at the end, the stages that a later stage's verifier has filed a ticket against."""
+    align_looks: NonNegativeInt = 300
+    """Most renders that the alignment of the camera after the choice of a rollout may take; 0 leaves it out."""
     prove_stages: bool = True
     """Prove the rebuild at each stage's end too, not only at the run's end."""
     standby: bool = True
@@ -201,6 +215,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fit_px": 96,
         "fit_samples": 4,
         "fit_looks": 12,
+        "align_looks": 60,
         "splits": 0,
         "prove_stages": False,
     },
