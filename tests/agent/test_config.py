@@ -49,7 +49,7 @@ def test_a_bad_option_is_a_usage_error_that_names_it_as_it_is_typed(options, sai
         ("[rounds]\nlightning = 2", "the setting 'rounds.lightning' is not known. Did you mean 'rounds.lighting'?"),
         ("[limits.stages.geometry]\nmemory = 3", "Did you mean 'limits.stages.geometry.memory_mib'?"),
         ("[limits.stages.geometry]\nthreads = 3", "Did you mean 'limits.threads'?"),
-        ("wings = 2", "the setting 'wings' is not known. All settings are named in"),
+        ("qwerty = 2", "the setting 'qwerty' is not known. All settings are named in"),
     ],
 )
 def test_a_bad_setting_in_a_file_is_named_with_the_file_the_reason_and_the_way_out(tmp_path, text, said):
