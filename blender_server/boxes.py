@@ -20,16 +20,28 @@ def of(thing):
     corners = [evaluated.matrix_world @ Vector(corner) for corner in evaluated.bound_box]
     if thing.type == "MESH" and not len(evaluated.data.vertices):
         return None
-    return _around(corners)
+    if thing.type in ("CURVE", "SURFACE"):
+        corners = vertices(thing) or corners  # their box is that of the control points, as thick as their radius
+    return around(corners)
+
+
+def vertices(thing, most=1 << 60):
+    """Of the evaluated surface, in the world; of a dense one every n-th."""
+    evaluated = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    mesh = evaluated.to_mesh()
+    count, matrix = len(mesh.vertices), evaluated.matrix_world
+    found = [matrix @ mesh.vertices[index].co for index in range(0, count, 1 + count // most)]
+    evaluated.to_mesh_clear()
+    return found
 
 
 def union(things):
     """The box around several objects; a metre around their places where none has an extent."""
     boxes = [box for box in map(of, things) if box]
     if boxes:
-        return _around([corner for box in boxes for corner in box])
+        return around([corner for box in boxes for corner in box])
     places = [thing.matrix_world.to_translation() for thing in things] or [Vector((0, 0, 0))]
-    low, high = _around(places)
+    low, high = around(places)
     return low - Vector((0.5, 0.5, 0.5)), high + Vector((0.5, 0.5, 0.5))
 
 
@@ -63,7 +75,7 @@ def _descend(thing):
     return [thing] + [below for child in thing.children for below in _descend(child)]
 
 
-def _around(points):
+def around(points):
     low = Vector(min(point[axis] for point in points) for axis in range(3))
     high = Vector(max(point[axis] for point in points) for axis in range(3))
     return low, high

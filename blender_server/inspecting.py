@@ -1,12 +1,15 @@
 """Owns inspect: what a model may know of the scene, in JSON-able values. Metres, degrees, fractions of the picture.
 
 scene: {
-  "objects": [{"name", "type", "parent", "location", "rotation_deg", "scale" (all three in the world), "dimensions"
-     (of the world box), "world_box": [[low], [high]] | null, "vertices", "faces" (with modifiers),
-     "materials": [name | null], "hidden", "collections",
-     "screen_box": [left, top, right, bottom] | null (fractions of the target picture, origin top left; may reach
-     outside, at most 10 widths; null: behind the camera or without extent),
-     "in_frame": fraction of the screen box's area that lies in the picture}],
+  "tree": [names, two spaces further in for each parent above],
+  "objects": [{"name", "type", "location", "rotation_deg", "scale" (all three in the world), "dimensions" (of the world
+     box), "world_box": [[low], [high]], "vertices", "faces" (with modifiers), "parent", "materials": [name | null],
+     "hidden", "collections",
+     "projected_box": [left, top, right, bottom] (where the whole object would lie in the target picture if nothing
+     covered it, as fractions, origin top left; may reach outside, at most 10 widths; not there: behind the camera or
+     without extent), "in_frame": fraction of the projected box's area that lies in the picture}],
+     an object without a parent, turned by nothing, of scale 1, not hidden, in no collection of its own or without
+     extent lacks the keys that would say so,
   "camera": {"name", "type", "location", "rotation_deg", "lens_mm", "sensor_mm": [width, height], "sensor_fit",
      "fov_deg": [horizontal, vertical] of the target picture, "ortho_scale", "shift": [x, y], "clip": [start, end],
      "matrix_world": 4 rows, "look_direction", "aspect": width / height} | null,
@@ -14,25 +17,31 @@ scene: {
   "world": {"name", "color", "strength", "nodes": [bl_idname]} | null,
   "view": {"view_transform", "look", "exposure", "gamma"}, "materials": [name], "images": [name]
 }
-object: its entry as above and {"data", "children", "modifiers": [{"name", "type", "values": {…}}], "constraints": […],
-  "shape_keys": {name: value}, "vertex_groups", "uv_maps", "color_attributes", "slots": [{"material", "faces"}],
-  "custom": {…}, "local_location", "local_rotation_deg", "light" | "camera" where it is one}
-material: {"name", "users": [object names], "nodes": [{"name", "type", "values": {input or property: value}}],
-  "links": ["A.Color → B.Base Color"], "settings": {…}}
+object: its entry as above, whole, and {"data", "children", "modifiers": ["Bevel (BEVEL): width=0.02"],
+  "constraints": likewise, "shape_keys": {name: value}, "vertex_groups", "uv_maps", "color_attributes",
+  "slots": [{"material", "faces"}], "custom": {…}, "local_location", "local_rotation_deg", "light" | "camera" where it
+  is one}
+material: {"name", "users": [object names], "nodes": ["Principled BSDF (ShaderNodeBsdfPrincipled): Roughness=0.3"],
+  "links": ["A.Color -> B.Base Color"], "settings": {…}}
+contacts: as `contacts` says.
+
+Of modifiers, nodes and materials only what is not Blender's default is told: see `chosen`.
 """
 
 import math
 from collections import Counter
 
 import bpy
-from mathutils import Vector
 
-from blender_server import boxes, compat, projection, rna
+from blender_server import boxes, chosen, compat, contacts, projection, rna
 from blender_server.refusals import Refusal
 from protocol import errors
 
+MOST_VALUES = 40
+"""Settings of one node or modifier that are told."""
 POINTS = 1000
-"""Of an object, at most, are projected to find its screen box."""
+"""Of an object, at most, are projected to find its box in the picture."""
+OF_EXTENT = {"dimensions", "world_box", "vertices", "faces", "projected_box", "in_frame"}
 
 
 def inspect(subject, name=""):
@@ -43,6 +52,8 @@ def inspect(subject, name=""):
         return {"what": _object(_named(bpy.data.objects, "object", name))}
     if subject == "material":
         return {"what": _material(_named(bpy.data.materials, "material", name))}
+    if subject == "contacts":
+        return {"what": contacts.contacts()}
     raise Refusal(errors.BAD_REQUEST, "nothing to inspect called {!r}".format(subject))
 
 
@@ -60,13 +71,30 @@ def _scene():
     view = scene.view_settings
     things = sorted(scene.objects, key=lambda thing: thing.name)
     return {
-        "objects": [_entry(thing) for thing in things],
+        "tree": [line for thing in things if thing.parent is None for line in _branch(thing, "")],
+        "objects": [_in_short(_entry(thing)) for thing in things],
         "camera": _camera(scene.camera) if scene.camera and scene.camera.type == "CAMERA" else None,
         "lights": [_light(thing) for thing in things if thing.type == "LIGHT"],
         "world": _world(scene.world),
         "view": {name: _plain(getattr(view, name)) for name in ("view_transform", "look", "exposure", "gamma")},
         "materials": sorted(bpy.data.materials.keys()),
         "images": sorted(image.name for image in bpy.data.images if image.type not in ("RENDER_RESULT", "COMPOSITING")),
+    }
+
+
+def _branch(thing, indent):
+    below = sorted(thing.children, key=lambda child: child.name)
+    return [indent + thing.name] + [line for child in below for line in _branch(child, indent + "  ")]
+
+
+def _in_short(entry):
+    """Without what is as it mostly is."""
+    usual = {"rotation_deg": [0.0] * 3, "scale": [1.0] * 3, "collections": [bpy.context.scene.collection.name]}
+    extent = entry["world_box"] is not None
+    return {
+        key: value
+        for key, value in entry.items()
+        if value not in (None, False, [], usual.get(key)) and (extent or key not in OF_EXTENT)
     }
 
 
@@ -94,18 +122,14 @@ def _entry(thing):
 def _on_screen(thing, box):
     screen = (projection.around(_points(thing)) or projection.around_box(box)) if box else None
     clipped = [min(max(value, -10.0), 11.0) for value in screen] if screen else None
-    return {"screen_box": _plain(clipped), "in_frame": projection.in_frame(screen)}
+    return {"projected_box": _plain(clipped), "in_frame": projection.in_frame(screen)}
 
 
 def _points(thing):
-    """Of the evaluated mesh, in the world; of a dense one every n-th vertex, of other types the corners of its box."""
-    evaluated = thing.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    points = [Vector(corner) for corner in evaluated.bound_box]
-    if thing.type == "MESH":
-        vertices = evaluated.data.vertices
-        points = [vertices[index].co for index in range(0, len(vertices), 1 + len(vertices) // POINTS)]
-    matrix = evaluated.matrix_world
-    return [matrix @ point for point in points]
+    """In the world; of types that have no faces the corners of their box."""
+    if thing.type in ("MESH", "CURVE", "SURFACE", "FONT"):
+        return boxes.vertices(thing, POINTS)
+    return boxes.corners(boxes.of(thing))
 
 
 def _counts(thing):
@@ -170,13 +194,16 @@ def _world(world):
 def _object(thing):
     data, found = thing.data, _entry(thing)
     keys = getattr(data, "shape_keys", None)
+    with chosen.Fresh() as fresh:
+        modifiers = [_told(one, one.type, values) for one, values in fresh.of_modifiers(thing)]
+        constraints = [_told(one, one.type, values) for one, values in fresh.of_constraints(thing)]
     found.update(
         data=data and data.name,
         children=sorted(child.name for child in thing.children),
         local_location=_plain(thing.location),
         local_rotation_deg=_degrees(thing.matrix_local),
-        modifiers=[_values(modifier) for modifier in thing.modifiers],
-        constraints=[_values(constraint) for constraint in thing.constraints],
+        modifiers=modifiers,
+        constraints=constraints,
         shape_keys={block.name: _plain(block.value) for block in keys.key_blocks} if keys else {},
         vertex_groups=[group.name for group in thing.vertex_groups],
         uv_maps=[layer.name for layer in getattr(data, "uv_layers", ())],
@@ -198,46 +225,39 @@ def _slots(thing):
     return [{"material": name, "faces": faces.get(index, 0)} for index, name in enumerate(names)]
 
 
-def _values(struct):
-    values = {path: _plain(value) for path, value in rna.walk(struct) if value not in (None, "", [])}
-    return {"name": struct.name, "type": struct.type, "values": dict(list(values.items())[:80])}
+def _told(struct, kind, values):
+    """ "Bevel (BEVEL): width=0.02; segments=3"."""
+    texts = ["{}={}".format(path, _text(value)) for path, value in sorted(values.items())]
+    if len(texts) > MOST_VALUES:
+        texts[MOST_VALUES:] = ["and {} more settings".format(len(texts) - MOST_VALUES)]
+    return "{} ({}){}{}".format(struct.name, kind, ": " if texts else "", "; ".join(texts))
 
 
 # ── a material ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _material(material):
     tree = material.node_tree
-    settings = rna.walk(material, skip={"node_tree", "cycles", "grease_pencil"})
+    with chosen.Fresh() as fresh:
+        nodes = [_told(node, node.bl_idname, fresh.of_node(node)) for node in tree.nodes] if tree else []
+        settings = fresh.of_material(material)
     return {
         "name": material.name,
         "users": sorted(thing.name for thing in bpy.data.objects if material.name in thing.material_slots),
-        "nodes": [_node(node) for node in tree.nodes] if tree else [],
+        "nodes": nodes,
         "links": [_link(link) for link in tree.links] if tree else [],
-        "settings": {path: _plain(value) for path, value in settings if value is not None},
+        "settings": {path: _plain(value) for path, value in settings.items()},
     }
-
-
-def _node(node):
-    linked = {socket.name for socket in node.inputs if socket.is_linked}
-    values = {
-        socket.name: _plain(socket.default_value)
-        for socket in list(node.inputs) + [s for s in node.outputs if not node.inputs]
-        if socket.name not in linked and socket.enabled and hasattr(socket, "default_value")
-    }
-    own = rna.walk(node, skip={"inputs", "outputs", "name", "type", "bl_idname", "mute", "color_tag"})
-    values.update((path, _plain(value)) for path, value in own if value not in (None, "", []))
-    return {"name": node.name, "type": node.bl_idname, "values": values}
 
 
 def _link(link):
     names = link.from_node.name, link.from_socket.name, link.to_node.name, link.to_socket.name
-    return "{}.{} → {}.{}".format(*names)
+    return "{}.{} -> {}.{}".format(*names)
 
 
 # ── plain values ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def _plain(value):
     """JSON has no NaN, no vectors and no datablocks; six digits are enough to read."""
     if isinstance(value, float):
-        return float("{:.6g}".format(value)) if math.isfinite(value) else str(value)
+        return float("{:.6g}".format(value)) + 0.0 if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, bpy.types.ID):
@@ -247,6 +267,16 @@ def _plain(value):
     if hasattr(value, "__len__"):
         return [_plain(below) for below in value]
     return str(value)
+
+
+def _text(value):
+    """Short: three digits tell a setting."""
+    plain = _plain(value)
+    if isinstance(plain, float):
+        return "{:.4g}".format(plain)
+    if isinstance(plain, list):
+        return "[{}]".format(", ".join(map(_text, plain)))
+    return str(plain)
 
 
 def _degrees(matrix):

@@ -17,12 +17,22 @@ DENOISED_FROM = 4
 
 
 def render(
-    view=None, width_px=256, height_px=256, samples=16, engine="cycles", picture="color", transparent=False, isolate=()
+    view=None,
+    width_px=256,
+    height_px=256,
+    samples=16,
+    engine="cycles",
+    picture="color",
+    transparent=False,
+    isolate=(),
+    region=None,
 ):
     started = time.monotonic()
     scene, names = bpy.context.scene, []
     with Temporary() as temporary:
         _set_frame(temporary, scene, width_px, height_px, transparent)
+        if region:
+            _set_region(temporary, scene.render, *region)
         _set_engine(temporary, scene, engine, samples)
         views.use(view or {}, temporary, width_px / height_px)
         _isolate(temporary, isolate)
@@ -80,6 +90,12 @@ def _set_frame(temporary, scene, width_px, height_px, transparent):
     temporary.set(render.image_settings, file_format="PNG")
     temporary.set(render.image_settings, color_mode="RGBA", color_depth="8", compression=15)
     temporary.set_where_known(render.image_settings, color_management="FOLLOW_SCENE")
+
+
+def _set_region(temporary, render, left, top, right, bottom):
+    """The picture keeps its size; what lies outside stays empty. Blender's borders go up from the bottom."""
+    temporary.set(render, use_border=True, use_crop_to_border=False)
+    temporary.set(render, border_min_x=left, border_max_x=right, border_min_y=1.0 - bottom, border_max_y=1.0 - top)
 
 
 def _set_engine(temporary, scene, engine, samples):

@@ -97,9 +97,9 @@ class InspectReply(Reply):
 class InspectRequest(Request):
     method: ClassVar[str] = "inspect"
     reply: ClassVar[type[Reply]] = InspectReply
-    subject: Literal["scene", "object", "material"]
+    subject: Literal["scene", "object", "material", "contacts"]
     name: str = ""
-    """Of the object or material; empty for the scene."""
+    """Of the object or material; empty for the others."""
 
 
 # ── render ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,6 +170,8 @@ class RenderRequest(Request):
     """Film: alpha 0 where only the world is seen."""
     isolate: tuple[str, ...] = ()
     """Show only these objects (with their children); lights and world stay. Empty: all."""
+    region: tuple[float, float, float, float] | None = None
+    """Left, top, right, bottom as fractions: only this is rendered, the rest of the picture stays empty."""
 
 
 # ── fingerprint, describe, dump ───────────────────────────────────────────────────────────────────────────────────────

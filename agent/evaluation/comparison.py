@@ -1,4 +1,6 @@
-"""Owns the pictures made to be looked at: reference, render and difference side by side, and sheets of candidates."""
+"""Owns the pictures made to be looked at: comparisons of reference and render, whole or of a region, and sheets of
+candidates.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,66 @@ from string import ascii_uppercase
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from agent.evaluation.alignment import reference_side, render_side
-from agent.picture import Reference, Rgb
+from agent.evaluation.alignment import WHOLE, Box, Side, both_sides, pixels_of, render_side
+from agent.evaluation.measures import edges_of
+from agent.picture import SMALLEST_RENDER_PX, Reference, Rgb
+from agent.picture_file import fitted
 
 LEAST_PANEL_PX = 256
+LEAST_SINGLE_PX = 512
+"""Of a picture that stands alone."""
 GAP_PX = 8
 LABEL_PX = 24
-PAPER, INK = (236, 236, 236), (24, 24, 24)
+PAPER, INK, EDGE = (236, 236, 236), (24, 24, 24), (255, 0, 255)
 
 
-def comparison_png(reference: Reference, render_png: bytes) -> bytes:
+def comparison_png(reference: Reference, render_png: bytes, region: Box = WHOLE) -> bytes:
     """Reference | render | difference, labelled, each as high as the others."""
-    render = render_side(reference, render_png)
-    target = reference_side(reference, render.rgb.shape[1], render.rgb.shape[0])
-    difference = np.abs(target.rgb.astype(np.int16) - render.rgb.astype(np.int16)).astype(np.uint8)
-    size = reference.frame(max(LEAST_PANEL_PX, *render.rgb.shape[:2]))
+    target, render = both_sides(reference, render_png, region)
+    size = _size(render, LEAST_PANEL_PX)
     panels = [
-        ("reference", _panel(reference.rgb, size)),
+        ("reference", _reference_panel(reference, render_png, region, size)),
         ("render", _panel(render.rgb, size)),
-        ("difference (black: none)", _panel(difference, size)),
+        ("difference (black: none)", _panel(_difference(target, render), size)),
     ]
     return _sheet(panels, columns=3)
+
+
+def overlay_png(reference: Reference, render_png: bytes, region: Box = WHOLE) -> bytes:
+    """Reference and render in one, half and half, with the reference's edges drawn over them."""
+    render = render_side(reference, render_png, region)
+    size = _size(render, LEAST_SINGLE_PX)
+    wanted, shown = _reference_panel(reference, render_png, region, size), _panel(render.rgb, size)
+    blend = np.array(Image.blend(wanted, shown, 0.5))
+    blend[edges_of(np.asarray(wanted))] = EDGE
+    return _sheet([("half reference, half render; magenta: the reference's edges", Image.fromarray(blend))], columns=1)
+
+
+def difference_png(reference: Reference, render_png: bytes, region: Box = WHOLE) -> bytes:
+    """The difference map alone, larger."""
+    target, render = both_sides(reference, render_png, region)
+    panel = _panel(_difference(target, render), _size(render, LEAST_SINGLE_PX))
+    return _sheet([("difference (black: none)", panel)], columns=1)
+
+
+def _difference(target: Side, render: Side) -> Rgb:
+    return np.abs(target.rgb.astype(np.int16) - render.rgb.astype(np.int16)).astype(np.uint8)
+
+
+def _size(side: Side, least_px: int) -> tuple[int, int]:
+    """Width and height of a panel: the side's, enlarged where its longer one is shorter than `least_px`."""
+    height_px, width_px = side.rgb.shape[:2]
+    return fitted(width_px, height_px, max(least_px, width_px, height_px), SMALLEST_RENDER_PX, enlarge=True)
+
+
+def _reference_panel(reference: Reference, render_png: bytes, region: Box, size: tuple[int, int]) -> Image.Image:
+    """What the reference shows where the render's pixels of the region lie, from all the pixels that it has."""
+    with Image.open(io.BytesIO(render_png)) as image:
+        width_px, height_px = image.size
+    rows, columns = pixels_of(region, width_px, height_px)
+    box = (columns.start / width_px, rows.start / height_px, columns.stop / width_px, rows.stop / height_px)
+    across, down = reference.width_px, reference.height_px
+    return _panel(reference.rgb, size, (box[0] * across, box[1] * down, box[2] * across, box[3] * down))
 
 
 def contact_sheet_png(candidates: Sequence[bytes], reference: Reference, panel_px: int = 320) -> bytes:
@@ -47,12 +88,14 @@ def candidate_labels(count: int) -> tuple[str, ...]:
     return tuple(letters[i] if i < 26 else letters[i // 26 - 1] + letters[i % 26] for i in range(count))
 
 
-def _panel(rgb: Rgb, size: tuple[int, int]) -> Image.Image:
+def _panel(rgb: Rgb, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+    """A picture, or what lies in a box of its pixels, at a panel's size."""
     image = Image.fromarray(np.ascontiguousarray(rgb))
-    shrinks = image.width > size[0] or image.height > size[1]
-    tiny = max(image.size) * 4 <= max(size)
+    box = box or (0.0, 0.0, image.width, image.height)
+    width, height = box[2] - box[0], box[3] - box[1]
+    shrinks, tiny = width > size[0] or height > size[1], max(width, height) * 4 <= max(size)
     method = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST if tiny else Image.Resampling.BILINEAR
-    return image if image.size == size else image.resize(size, method)
+    return image if box == (0, 0, *size) else image.resize(size, method, box)
 
 
 def _sheet(panels: Sequence[tuple[str, Image.Image]], columns: int) -> bytes:

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import feature, metrics
 
-from agent.evaluation.alignment import Side, reference_side, render_side
+from agent.evaluation.alignment import WHOLE, Box, Side, both_sides
 from agent.picture import Mask, Reference, Rgb
 from protocol.models import Value, Vector
 
@@ -30,7 +30,6 @@ SSIM_WINDOW_PX = 11
 _structural_similarity: Callable[..., Any] = metrics.structural_similarity
 _canny: Callable[..., Any] = feature.canny
 
-Box = tuple[float, float, float, float]
 Floats = NDArray[np.float64]
 
 
@@ -54,30 +53,36 @@ class Measures(Value):
 
 
 class ObjectMeasures(Value):
-    """Over the pixels where the render shows this object."""
+    """Over the pixels where the render shows this object, in the render and in the same place of the reference."""
 
-    screen_box: Box | None
-    """Left, top, right, bottom as fractions of the picture; None where the object is not seen."""
-    pixels: int
+    seen_box: Box | None
+    """Left, top, right, bottom of what is seen of it, as fractions; None where it lies outside or is hidden."""
+    seen_center: tuple[float, float] | None
+    """Mean place of its pixels."""
+    seen_share: float
+    """Of the picture's pixels."""
     mean_color_reference: Vector | None
     mean_color_render: Vector | None
+    luminance_reference: float | None
+    """Mean, linear light, 0 to 1."""
+    luminance_render: float | None
     luminance_ratio: float | None
-    in_frame: bool
-    """At least one of its pixels is seen: neither outside the frame nor hidden behind something."""
-    cropped: bool
-    """It reaches the picture's border."""
+    contrast_reference: float | None
+    """Standard deviation of the luminance."""
+    contrast_render: float | None
+    reaches_border: bool
+    """It reaches the picture's border, and may be cut off by it."""
 
 
-def measure(reference: Reference, render_png: bytes) -> Measures:
-    render = render_side(reference, render_png)
-    height_px, width_px = render.rgb.shape[:2]
-    target = reference_side(reference, width_px, height_px)
+def measure(reference: Reference, render_png: bytes, region: Box = WHOLE) -> Measures:
+    """Of the whole picture, or of a region of it."""
+    target, render = both_sides(reference, render_png, region)
     shown = render.rgb[render.mask]
     return Measures(
         psnr_db=psnr_db(target.rgb, render.rgb),
         ssim=ssim(target.rgb, render.rgb),
         iou=None if reference.mask is None else iou(target.mask, render.mask),
-        edge_px=_edge_px(_reference_edges(reference, width_px, height_px), _edges(render)),
+        edge_px=_edge_px(_edges_of_reference(target), edges_of(render.rgb)),
         luminance_ratio=_luminance_ratio(target.rgb[target.mask], shown),
         mean_color_reference=_mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
         mean_color_render=_mean_color(shown) or (1.0, 1.0, 1.0),
@@ -90,29 +95,53 @@ def measure_objects(
     reference: Reference, render_png: bytes, id_png: bytes, names: Sequence[str]
 ) -> dict[str, ObjectMeasures]:
     """By name; `names[i - 1]` is the object behind the value i of the object-id picture."""
-    render = render_side(reference, render_png)
+    target, render = both_sides(reference, render_png)
     height_px, width_px = render.rgb.shape[:2]
-    target = reference_side(reference, width_px, height_px)
     ids = _object_ids(id_png, width_px, height_px)
     return {name: _object_measures(ids == number, target, render) for number, name in enumerate(names, start=1)}
 
 
+def seen_box(id_png: bytes) -> Box | None:
+    """Around everything that an object-id picture shows."""
+    with Image.open(io.BytesIO(id_png)) as image:
+        width_px, height_px = image.size
+    return _box(_object_ids(id_png, width_px, height_px) > 0)
+
+
 def _object_measures(seen: Mask, target: Side, render: Side) -> ObjectMeasures:
-    rows, columns = np.nonzero(seen)
-    height_px, width_px = seen.shape
-    box = None
-    if rows.size:
-        box = (_short(columns.min() / width_px), _short(rows.min() / height_px),
-               _short((columns.max() + 1) / width_px), _short((rows.max() + 1) / height_px))  # fmt: skip
+    wanted, shown = target.rgb[seen], render.rgb[seen]
+    wanted_light, shown_light = _luminances(wanted), _luminances(shown)
+    found = bool(seen.any())
     return ObjectMeasures(
-        screen_box=box,
-        pixels=int(rows.size),
-        mean_color_reference=_mean_color(target.rgb[seen]),
-        mean_color_render=_mean_color(render.rgb[seen]),
-        luminance_ratio=_luminance_ratio(target.rgb[seen], render.rgb[seen]) if rows.size else None,
-        in_frame=bool(rows.size),
-        cropped=bool(seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any()),
+        seen_box=_box(seen),
+        seen_center=_center(seen),
+        seen_share=_share(seen),
+        mean_color_reference=_mean_color(wanted),
+        mean_color_render=_mean_color(shown),
+        luminance_reference=_short(wanted_light.mean()) if found else None,
+        luminance_render=_short(shown_light.mean()) if found else None,
+        luminance_ratio=_luminance_ratio(wanted, shown) if found else None,
+        contrast_reference=_short(wanted_light.std()) if found else None,
+        contrast_render=_short(shown_light.std()) if found else None,
+        reaches_border=bool(seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any()),
     )
+
+
+def _box(seen: Mask) -> Box | None:
+    rows, columns = np.nonzero(seen)
+    if not rows.size:
+        return None
+    height_px, width_px = seen.shape
+    return (_short(columns.min() / width_px), _short(rows.min() / height_px),
+            _short((columns.max() + 1) / width_px), _short((rows.max() + 1) / height_px))  # fmt: skip
+
+
+def _center(seen: Mask) -> tuple[float, float] | None:
+    rows, columns = np.nonzero(seen)
+    if not rows.size:
+        return None
+    height_px, width_px = seen.shape
+    return _short((columns.mean() + 0.5) / width_px), _short((rows.mean() + 0.5) / height_px)
 
 
 def _object_ids(id_png: bytes, width_px: int, height_px: int) -> NDArray[np.uint32]:
@@ -164,14 +193,16 @@ def flat_picture_psnr(reference: Reference) -> float:
 
 # ── edges ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @lru_cache(maxsize=16)
-def _reference_edges(reference: Reference, width_px: int, height_px: int) -> Mask:
-    return _edges(reference_side(reference, width_px, height_px))
+def _edges_of_reference(side: Side) -> Mask:
+    """Remembered: a reference's side is one object for each size."""
+    return edges_of(side.rgb)
 
 
-def _edges(side: Side) -> Mask:
-    if min(side.rgb.shape[:2]) < 3:
-        return np.zeros(side.rgb.shape[:2], dtype=np.bool_)
-    grey = side.rgb.astype(np.float64) @ (0.2126 / 255, 0.7152 / 255, 0.0722 / 255)
+def edges_of(rgb: Rgb) -> Mask:
+    """Where colours change abruptly."""
+    if min(rgb.shape[:2]) < 3:
+        return np.zeros(rgb.shape[:2], dtype=np.bool_)
+    grey = rgb.astype(np.float64) @ (0.2126 / 255, 0.7152 / 255, 0.0722 / 255)
     return np.asarray(_canny(grey, sigma=1.2, low_threshold=0.04, high_threshold=0.1, mode="nearest"), dtype=np.bool_)
 
 
@@ -200,13 +231,14 @@ def _mean_color(pixels: Rgb) -> Vector | None:
     return (_short(red), _short(green), _short(blue))
 
 
-def _luminance(pixels: Rgb) -> float:
-    return float((_LINEAR[pixels].mean(axis=0) @ (0.2126, 0.7152, 0.0722)) if len(pixels) else 0.0)
+def _luminances(pixels: Rgb) -> Floats:
+    found: Floats = _LINEAR[pixels] @ (0.2126, 0.7152, 0.0722)
+    return found
 
 
 def _luminance_ratio(target: Rgb, render: Rgb) -> float:
     """1 for two blacks; a capped number where only the reference is black."""
-    wanted, got = _luminance(target), _luminance(render)
+    wanted, got = (float(_luminances(pixels).mean()) if len(pixels) else 0.0 for pixels in (target, render))
     if wanted < 1e-6:
         return 1.0 if got < 1e-6 else RATIO_CAP
     return _short(min(RATIO_CAP, got / wanted))

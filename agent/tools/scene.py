@@ -1,22 +1,45 @@
-"""Owns the tools that act on the scene or look at it: run_code, look, inspect, compare, measure, revert."""
+"""Owns the tools that act on the scene or look at it: run_code, look, inspect, compare, measure, snapshots, revert.
+
+Where a run goes without measured hints, results hold pictures and the scene's own facts only.
+"""
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agent.evaluation.comparison import comparison_png
-from agent.evaluation.measures import measure_objects
+from agent.evaluation.alignment import WHOLE, Box
+from agent.evaluation.comparison import comparison_png, difference_png, overlay_png
+from agent.evaluation.measures import measure as measure_picture
+from agent.evaluation.measures import measure_objects, seen_box
 from agent.models.base import Picture
+from agent.picture import Reference
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused, tell
+from agent.tools.hints import told, told_objects
+from agent.tools.shortening import shortened
 from agent.tools.workbench import Workbench
-from protocol.errors import ProcessFault, RequestFailed
+from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
 from protocol.models import InspectReply, InspectRequest, TargetView, View
-from sandbox.transaction import EditOutcome
+from sandbox.transaction import FACTORS, Change, EditOutcome
 
 TEXT_LIMIT = 6000
 """Characters of one tool result's longest texts."""
+INSPECT_LIMIT = 24_000
+"""Characters of what inspect tells."""
+CONTACTS_S = 60.0
+NAMED_AT_MOST = 12
+"""Of what changed in one factor in one way."""
+ZOOMED_PX = 512
+"""Long side of a region that is shown large."""
+LARGEST_FRAME_PX = 2048
+"""Of the whole picture of which a region is shown; only the region is rendered."""
+LEAST_REGION = 0.02
+MARGIN = 0.15
+"""Around an object that is shown large, as a part of its size."""
 
 
 class RunCodeInput(ToolInput):
@@ -42,19 +65,36 @@ def committed(bench: Workbench, outcome: EditOutcome, **more: Any) -> Outcome:
     seen: dict[str, Any]
     try:
         picture, measures = bench.look()
-        pictures, seen = (picture,), {"measures": tell(measures)}
+        pictures, seen = (picture,), {"measures": told(measures)} if bench.run.config.hints else {}
     except (RequestFailed, ProcessFault) as error:
         seen = {"target_view": f"cannot be rendered: {error.message}"}
     facts = {
         "result": "committed",
         "snapshot": bench.name_after(),
-        "changes": list(dict.fromkeys(f"{change.factor}: {change.key}" for change in outcome.changes))[:60],
+        "changes": changes_told(outcome.changes),
         "printed": outcome.stdout[-TEXT_LIMIT:],
         "resets": list(outcome.resets),
         **seen,
         **more,
     }
     return answered(facts, *pictures, head=outcome.snapshot.id, committed=True)
+
+
+def changes_told(changes: Sequence[Change]) -> list[str]:
+    """By factor, with names: "structure: added Lid, Rim; removed Cup", "transform: Plate"."""
+    names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for change in sorted(changes, key=lambda change: FACTORS.index(change.factor)):
+        ways, name = names[change.factor][change.how], change.key.partition(":")[2]
+        if name not in ways:
+            ways.append(name)
+    return [f"{factor}: {'; '.join(map(_way_told, ways.items()))}" for factor, ways in names.items()]
+
+
+def _way_told(way: tuple[str, list[str]]) -> str:
+    how, names = way
+    listed = ", ".join(names[:NAMED_AT_MOST])
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return f"{'' if how == 'changed' else how + ' '}{listed}{more}"
 
 
 def rejected(bench: Workbench, outcome: EditOutcome) -> Outcome:
@@ -91,56 +131,158 @@ def look(bench: Workbench, given: LookInput) -> Outcome:
 
 
 class InspectInput(ToolInput):
-    subject: Literal["scene", "object", "material"]
+    subject: Literal["scene", "object", "material", "contacts"]
+    """"contacts": what reaches into each other, and what stands on nothing."""
     name: str = ""
-    """Of the object or material; empty for the scene."""
+    """Of the object or material; empty for the others."""
 
 
 def inspect(bench: Workbench, given: InspectInput) -> Outcome:
+    contacts = given.subject == "contacts"
+    if contacts and not bench.run.config.hints:
+        return refused("contacts are not measured in this run", head=bench.head.id)
+    request = InspectRequest(subject=given.subject, name=given.name)
     try:
-        reply, _ = bench.ask(InspectRequest(subject=given.subject, name=given.name))
+        reply, _ = bench.ask(request, CONTACTS_S if contacts else None)
+        assert isinstance(reply, InspectReply)
+        return answered({"what": shortened(_plain(reply.what), INSPECT_LIMIT)}, head=bench.head.id)
     except (RequestFailed, ProcessFault) as error:
         return refused(str(error), head=bench.head.id)
-    assert isinstance(reply, InspectReply)
-    return answered({"what": reply.what}, head=bench.head.id)
+
+
+def _plain(what: dict[str, Any]) -> dict[str, Any]:
+    """Its answer is a claim of the box: what is no JSON is none."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(what, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProtocolViolated("inspect", f"no JSON: {error}") from None
+    return plain
 
 
 class NoInput(ToolInput):
     pass
 
 
-def compare(bench: Workbench, _: NoInput) -> Outcome:
+class CompareInput(ToolInput):
+    mode: Literal["side_by_side", "overlay", "difference"] = "side_by_side"
+    """Reference, render and difference beside each other; reference and render blended, with the reference's edges over
+    them, which shows what is misplaced; or the difference alone, larger."""
+    region: Box | None = None
+    """Left, top, right, bottom as fractions of the picture: show this part large."""
+    of: str = ""
+    """Show this object large, with its parts: in place of a region."""
+
+    @model_validator(mode="after")
+    def _region_is_one(self) -> CompareInput:
+        if self.region is None:
+            return self
+        if self.of:
+            raise ValueError("give a region or an object, not both")
+        left, top, right, bottom = self.region
+        if not (left >= 0 and right <= 1 and top >= 0 and bottom <= 1):
+            raise ValueError("a region is left, top, right, bottom as fractions from 0 to 1")
+        if right - left < LEAST_REGION or bottom - top < LEAST_REGION:
+            raise ValueError(f"a region is at least {LEAST_REGION} wide and high")
+        return self
+
+
+COMPARISONS: dict[str, tuple[Callable[[Reference, bytes, Box], bytes], str]] = {
+    "side_by_side": (comparison_png, "reference | render | difference"),
+    "overlay": (overlay_png, "reference and render blended, edges of the reference in magenta"),
+    "difference": (difference_png, "difference"),
+}
+
+
+def compare(bench: Workbench, given: CompareInput) -> Outcome:
     try:
-        facts, png = _measured(bench)
+        region = _region_around(bench, given.of) if given.of else given.region or WHOLE
+        if region is None:
+            problem = f"nothing of {given.of!r} lies in the target view, so there is nothing to show large"
+            return refused(problem, head=bench.head.id)
+        png = bench.look()[0].png if region == WHOLE else _enlarged(bench, region)
+        facts = _measured(bench, region, png) if bench.run.config.hints else {}
     except (RequestFailed, ProcessFault) as error:
         return refused(f"the target view could not be rendered: {error}", head=bench.head.id)
-    picture = Picture(png=comparison_png(bench.run.reference, png), caption="reference | render | difference")
-    return answered(facts, picture, head=bench.head.id)
+    draw, caption = COMPARISONS[given.mode]
+    if region != WHOLE:
+        where = [round(edge, 3) for edge in region]
+        facts, caption = {"region": where, **facts}, f"{caption}: region {where}"
+    picture = Picture(png=draw(bench.run.reference, png, region), caption=caption)
+    return answered({"mode": given.mode, **facts}, picture, head=bench.head.id)
 
 
 def measure(bench: Workbench, _: NoInput) -> Outcome:
     try:
-        return answered(_measured(bench)[0], head=bench.head.id)
+        return answered(_measured(bench, WHOLE, bench.look()[0].png), head=bench.head.id)
     except (RequestFailed, ProcessFault) as error:
         return refused(f"the target view could not be rendered: {error}", head=bench.head.id)
 
 
-def _measured(bench: Workbench) -> tuple[dict[str, Any], bytes]:
-    picture, measures = bench.look()
+def _measured(bench: Workbench, region: Box, png: bytes) -> dict[str, Any]:
+    """The figures of a region as it is seen in `png`, and of the objects there."""
     ids, reply = bench.render_with_reply(picture="object_id", samples=1)
-    objects = measure_objects(bench.run.reference, picture.png, ids, reply.objects)
-    return {"measures": tell(measures), "objects": {name: tell(of) for name, of in objects.items()}}, picture.png
+    objects = measure_objects(bench.run.reference, bench.look()[0].png, ids, reply.objects)
+    measures = bench.look()[1] if region == WHOLE else measure_picture(bench.run.reference, png, region)
+    return {"measures": told(measures), **told_objects(objects, bench.graph, region)}
+
+
+def _enlarged(bench: Workbench, region: Box) -> bytes:
+    """The target view in which a region is `ZOOMED_PX` long, rendered there only."""
+    width, height = bench.run.reference.frame(LARGEST_FRAME_PX)
+    longest = max((region[2] - region[0]) * width, (region[3] - region[1]) * height)
+    frame_px = round(LARGEST_FRAME_PX * min(1.0, ZOOMED_PX / longest))
+    return bench.render(long_side_px=max(bench.run.config.look_px, frame_px), region=region)
+
+
+def _region_around(bench: Workbench, name: str) -> Box | None:
+    """Where an object and its parts would be seen if nothing covered them, and a margin; None outside the picture."""
+    box = seen_box(bench.render(picture="object_id", samples=1, isolate=(name,)))
+    if box is None:
+        return None
+    left, right = _widened(box[0], box[2])
+    top, bottom = _widened(box[1], box[3])
+    return left, top, right, bottom
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    margin = max(MARGIN * (high - low), LEAST_REGION)
+    return max(0.0, low - margin), min(1.0, high + margin)
+
+
+class SnapshotsInput(NoInput):
+    pass
+
+
+def snapshots(bench: Workbench, _: SnapshotsInput) -> Outcome:
+    told_of = []
+    for name, snapshot in bench.snapshots().items():
+        facts: dict[str, Any] = {"name": name}
+        if name == "s0":
+            facts["edit"] = "(the stage's start)"
+        elif snapshot.edit is not None:
+            facts.update(edit=snapshot.edit.label, round=snapshot.edit.round)
+        if snapshot.id == bench.head.id:
+            facts["current"] = True
+        if bench.run.config.hints and (measures := bench.measured(snapshot.id)):
+            facts.update({key: value for key, value in told(measures).items() if key in ("psnr_db", "ssim", "iou")})
+        told_of.append(facts)
+    return answered(shortened({"snapshots": told_of}, TEXT_LIMIT), head=bench.head.id)
 
 
 class RevertInput(ToolInput):
     to: str
-    """"start" (of the stage), "previous", or a snapshot's name such as "s2"."""
+    """"start" (of the stage, also "s0"), "previous", or a snapshot's name such as "s2"."""
 
 
 def revert(bench: Workbench, given: RevertInput) -> Outcome:
     snapshot_id = bench.named(given.to)
     if snapshot_id is None:
-        return refused(f"there is no snapshot {given.to!r} to go back to in this stage", head=bench.head.id)
+        there = ", ".join(bench.snapshots())
+        problem = (
+            f"this stage has no snapshot {given.to!r}; it has {there} (s0 is its start). "
+            "Those of earlier stages are out of reach: going back there would undo what those stages settled."
+        )
+        return refused(problem, head=bench.head.id)
     bench.move_to(snapshot_id)
     return answered({"head": bench.name_of(snapshot_id)}, head=snapshot_id)
 
@@ -161,10 +303,22 @@ TOOLS = (
         LookInput,
         look,
     ),
-    Tool("inspect", "Facts about the scene, an object or a material, as numbers and names.", InspectInput, inspect),
-    Tool("compare", "Reference, render and difference side by side, with measures of all and each object.", NoInput,
-         compare),
+    Tool(
+        "inspect",
+        "Facts about the scene, an object, a material (its node graph) or contacts, as numbers and names.",
+        InspectInput,
+        inspect,
+    ),
+    Tool(
+        "compare",
+        "Compare reference and render: side by side, blended with edges, or their difference; the whole picture, a "
+        "region of it or an object, shown large; with measures of what is shown and of each object.",
+        CompareInput,
+        compare,
+    ),
     Tool("measure", "The measures of compare without the picture.", NoInput, measure),
+    Tool("snapshots", "List this stage's snapshots: what each edit was for, and how it measured.", SnapshotsInput,
+         snapshots),
     Tool("revert", "Go back to the stage's start, the snapshot before the last edit, or a named one.", RevertInput,
          revert),
 )  # fmt: skip

@@ -8,9 +8,10 @@ from typing import Any
 from agent.models.base import Role, ToolCall, ToolSpec
 from agent.tools import ending, fit, scene
 from agent.tools.base import Outcome, parse_input, refused
+from agent.tools.workbench import Workbench
 
 ALL = {tool.name: tool for tool in (*scene.TOOLS, *fit.TOOLS, *ending.TOOLS)}
-_EDITS = ("run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish")
+_EDITS = ("run_code", "look", "inspect", "compare", "measure", "snapshots", "revert", "fit", "finish")
 _WATCHES = ("look", "inspect", "compare", "measure", "verdict")
 
 TABLE: dict[tuple[str, Role], tuple[str, ...]] = {
@@ -29,13 +30,21 @@ TABLE: dict[tuple[str, Role], tuple[str, ...]] = {
     ("camera", "generator"): _EDITS,
 }
 """The choice of the best attempt is ("selection", "selector")'s tool too, with its own prompt."""
+MEASURING = frozenset({"measure", "fit"})
+"""Not offered where a run goes without measured hints."""
+
+
+def tools_of(stage: str, role: Role, hints: bool = True) -> tuple[str, ...]:
+    """Names of the tools that a role has in a stage."""
+    return tuple(name for name in TABLE[stage, role] if hints or name not in MEASURING)
 
 
 class Toolbox:
     """The tools of one conversation, bound to what they work on."""
 
     def __init__(self, stage: str, role: Role, bench: Any) -> None:
-        self._tools = tuple(ALL[name] for name in TABLE[stage, role])
+        hints = bench.run.config.hints if isinstance(bench, Workbench) else True
+        self._tools = tuple(ALL[name] for name in tools_of(stage, role, hints))
         self._bench = bench
 
     def specs(self) -> tuple[ToolSpec, ...]:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from PIL import Image
+from pydantic import BaseModel
 
 from agent.config import StageLimits
 from agent.errors import NodeUnfit
@@ -42,6 +43,19 @@ class Remark(Value):
     stage: str
     """And the role: "geometry, verifier"."""
     text: str
+
+
+class Looked(Value):
+    """The target view of a snapshot and how it compares, remembered by the journal."""
+
+    png: bytes
+    measures: Measures
+
+
+class _Measured(BaseModel):
+    """What a record of a look and one of an attempt have in common."""
+
+    measures: Measures | None = None
 
 
 class Workbench:
@@ -111,8 +125,9 @@ class Workbench:
         if failure is not None:
             self._failures.append(failure)
 
+    # ── snapshots by name ─────────────────────────────────────────────────────────────────────────────────────────────
     def named(self, name: str) -> str | None:
-        """Snapshot id behind "start", "previous" or "s3"; None where there is none."""
+        """Snapshot id behind "start", "previous" or "s3"; None where this stage has none of that name."""
         if name == "start":
             return self.start.id
         if name == "previous":
@@ -126,6 +141,18 @@ class Workbench:
     def name_after(self) -> str:
         """The short name that the snapshot just committed gets."""
         return f"s{len(self._names)}"
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """This stage's, by name, from its start on."""
+        return {f"s{number}": self.run.store.get(id) for number, id in enumerate(self._names)}
+
+    def measured(self, snapshot_id: str) -> Measures | None:
+        """How a snapshot compares, where that has been recorded."""
+        for key in (f"look/{snapshot_id}", f"attempt/{snapshot_id}"):
+            if self.run.journal.has(key):
+                with contextlib.suppress(LookupError):
+                    return self.run.journal.step(key, _Measured, _nothing).measures
+        return None
 
     def stalled(self) -> bool:
         """Three identical failures in a row, or two that alternate."""
@@ -195,9 +222,14 @@ class Workbench:
         return checked_picture(payloads, width, height), reply
 
     def look(self) -> tuple[Picture, Measures]:
-        """The target view and how it compares with the reference."""
-        png = self.render()
-        return Picture(png=png, caption="target view of the scene"), measure(self.run.reference, png)
+        """The head's target view and how it compares with the reference; rendered once for each snapshot."""
+
+        def render() -> Looked:
+            png = self.render()
+            return Looked(png=png, measures=measure(self.run.reference, png))
+
+        looked = self.run.journal.step(f"look/{self.head.id}", Looked, render)
+        return Picture(png=looked.png, caption="target view of the scene"), looked.measures
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[SceneSession]:
@@ -215,6 +247,11 @@ class Workbench:
         for folder in (self.run.folder.path, self.run.pool.folder):
             if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
                 raise NodeUnfit(f"{folder}: No space left on device.", "Make room, then resume the run.")
+
+
+def _nothing() -> _Measured:
+    """In the place of a record that turns out to be damaged: nothing is measured only to be listed."""
+    raise LookupError
 
 
 def _was_stopped(fault: CallTimedOut) -> bool:

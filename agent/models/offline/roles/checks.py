@@ -31,6 +31,11 @@ class Seen:
     task: Task
     measures: dict[str, Any]
     objects: dict[str, Any]
+    """Figures by name, of what is seen of the largest."""
+    further: frozenset[str] = frozenset()
+    """Names of others that are seen."""
+    hidden: frozenset[str] = frozenset()
+    """Names of those of which nothing is seen."""
 
     def figure(self, name: str, otherwise: float) -> float:
         value = self.measures.get(name)
@@ -48,7 +53,8 @@ def _area(box: Any) -> float:
 
 
 def _initialisation(seen: Seen) -> list[Check]:
-    missing = [n["name"] for n in seen.leaves() if n["name"] not in seen.objects]
+    there = seen.objects.keys() | seen.further | seen.hidden
+    missing = [n["name"] for n in seen.leaves() if n["name"] not in there]
     ratio = seen.figure("luminance_ratio", 1.0)
     checks = [
         Check("Every part of the scene graph is in the scene.", not missing),
@@ -65,7 +71,7 @@ def _geometry(seen: Seen) -> list[Check]:
     if seen.task.cutout:
         checks.append(Check("The silhouettes overlap by at least nine tenths.", seen.figure("iou", 0.0) >= 0.9))
     for node in seen.leaves()[:MOST_PARTS]:
-        box, wanted = seen.objects.get(node["name"], {}).get("screen_box"), node.get("picture_box")
+        box, wanted = seen.objects.get(node["name"], {}).get("seen_box"), node.get("picture_box")
         if wanted:
             overlap = _overlap(tuple(box), tuple(wanted)) if box else 0.0
             checks.append(Check(f"{node['name']} fills at least half of its box in the reference.", overlap >= 0.5))
@@ -91,7 +97,7 @@ def _material(seen: Seen) -> list[Check]:
 
 
 def _composition(seen: Seen) -> list[Check]:
-    outside = [n["name"] for n in seen.leaves() if not seen.objects.get(n["name"], {}).get("pixels", 1)]
+    outside = [n["name"] for n in seen.leaves() if n["name"] in seen.hidden]
     return [
         Check("No more than a tenth of the parts is out of sight.", len(outside) <= 0.1 * max(1, len(seen.leaves()))),
         Check("Edges lie on average within 6 pixels of the reference's.", seen.figure("edge_px", 0.0) <= 6.0),

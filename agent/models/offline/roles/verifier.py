@@ -13,7 +13,8 @@ NO_BETTER = "The offline model has no other means to improve it; it stays as mea
 def judge(stage: str, task: Task) -> Script:
     result = yield Call("measure", {})
     objects = result.facts.get("objects")
-    seen = Seen(task, result.measures, objects if isinstance(objects, dict) else {})
+    further, hidden = (frozenset(result.facts.get(name, ())) for name in ("further_objects", "not_seen"))
+    seen = Seen(task, result.measures, objects if isinstance(objects, dict) else {}, further, hidden)
     checks = CHECKS[stage](seen) if stage in CHECKS and seen.measures else []
     if stage == "geometry" and task.cutout and checks:
         checks.append((yield from solidity()))
