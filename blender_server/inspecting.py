@@ -94,7 +94,8 @@ def _in_short(entry):
     return {
         key: value
         for key, value in entry.items()
-        if value not in (None, False, [], usual.get(key)) and (extent or key not in OF_EXTENT)
+        if not (value is None or value is False or value == [] or value == usual.get(key))
+        and (extent or key not in OF_EXTENT)
     }
 
 

@@ -36,7 +36,9 @@ def told_objects(measured: Mapping[str, ObjectMeasures], graph: SceneGraph, regi
 
 
 def _told_object(of: ObjectMeasures, expected: Box | None) -> dict[str, Any]:
-    facts = {name: _short(value, DIGITS) for name, value in tell(of).items() if value not in (None, False)}
+    facts = {
+        name: _short(value, DIGITS) for name, value in tell(of).items() if value is not None and value is not False
+    }
     if expected and of.seen_box:
         facts["against_picture_box"] = _against(of.seen_box, expected)
     return facts

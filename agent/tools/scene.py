@@ -220,18 +220,26 @@ def measure(bench: Workbench, _: NoInput) -> Outcome:
 
 def _measured(bench: Workbench, region: Box, png: bytes) -> dict[str, Any]:
     """The figures of a region as it is seen in `png`, and of the objects there."""
+    picture, measures = bench.look()
     ids, reply = bench.render_with_reply(picture="object_id", samples=1)
-    objects = measure_objects(bench.run.reference, bench.look()[0].png, ids, reply.objects)
-    measures = bench.look()[1] if region == WHOLE else measure_picture(bench.run.reference, png, region)
+    objects = measure_objects(bench.run.reference, picture.png, ids, reply.objects)
+    if region != WHOLE:
+        measures = measure_picture(bench.run.reference, png, region)
+        shrunk = bench.run.config.look_px / _enlarged_frame_px(bench, region)
+        measures = measures.model_copy(update={"edge_px": measures.edge_px * shrunk})  # the unit is the same everywhere
     return {"measures": told(measures), **told_objects(objects, bench.graph, region)}
 
 
 def _enlarged(bench: Workbench, region: Box) -> bytes:
     """The target view in which a region is `ZOOMED_PX` long, rendered there only."""
+    return bench.render(long_side_px=_enlarged_frame_px(bench, region), region=region)
+
+
+def _enlarged_frame_px(bench: Workbench, region: Box) -> int:
+    """Long side of the whole picture."""
     width, height = bench.run.reference.frame(LARGEST_FRAME_PX)
     longest = max((region[2] - region[0]) * width, (region[3] - region[1]) * height)
-    frame_px = round(LARGEST_FRAME_PX * min(1.0, ZOOMED_PX / longest))
-    return bench.render(long_side_px=max(bench.run.config.look_px, frame_px), region=region)
+    return max(bench.run.config.look_px, round(LARGEST_FRAME_PX * min(1.0, ZOOMED_PX / longest)))
 
 
 def _region_around(bench: Workbench, name: str) -> Box | None:

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.evaluation.comparison import GAP_PX, LABEL_PX, candidate_labels, comparison_png, contact_sheet_png
+from agent.evaluation.comparison import (
+    EDGE,
+    GAP_PX,
+    LABEL_PX,
+    candidate_labels,
+    comparison_png,
+    contact_sheet_png,
+    difference_png,
+    overlay_png,
+)
 from agent.picture import Reference, read_reference
 
 RED, BLUE = (200, 30, 20), (10, 20, 220)
@@ -50,6 +59,56 @@ def test_any_size_gives_a_comparison(tmp_path: Path, size: tuple[int, int]) -> N
     reference = reference_of(tmp_path, size)
     sheet = opened(comparison_png(reference, plain(reference.frame(64), BLUE)))
     assert sheet.width > 30 and sheet.height > LABEL_PX
+
+
+def halves(size: tuple[int, int], left: tuple[int, int, int], right: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("RGB", size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
+
+
+def test_a_region_shows_that_part_of_both_and_nothing_else(tmp_path: Path) -> None:
+    halves((200, 100), RED, BLUE).save(tmp_path / "p.png")
+    reference, render = read_reference(tmp_path / "p.png"), io.BytesIO()
+    halves((400, 200), BLUE, RED).save(render, "PNG")
+    for region, colors in (((0.0, 0.0, 0.5, 1.0), (RED, BLUE)), ((0.5, 0.25, 0.75, 0.75), (BLUE, RED))):
+        sheet = np.asarray(opened(comparison_png(reference, render.getvalue(), region)))
+        size = (sheet.shape[1] - 4 * GAP_PX) // 3
+        for panel, color in enumerate((*colors, (190, 10, 200))):
+            left = GAP_PX + panel * (size + GAP_PX)
+            inside = sheet[GAP_PX + LABEL_PX + 4 : -GAP_PX - 4, left + 4 : left + size - 4]
+            assert (inside == color).all()
+
+
+def test_a_region_takes_the_references_own_pixels(tmp_path: Path) -> None:
+    """Not those of a reference that was first brought to the render's size."""
+    fine = np.zeros((256, 256, 3), dtype=np.uint8)
+    fine[:, ::2] = 255
+    Image.fromarray(fine).save(tmp_path / "p.png")
+    sheet = opened(comparison_png(read_reference(tmp_path / "p.png"), plain((64, 64), RED), (0.0, 0.0, 0.25, 0.25)))
+    panel = np.asarray(sheet.crop((GAP_PX, GAP_PX + LABEL_PX, GAP_PX + 256, GAP_PX + LABEL_PX + 256)))
+    assert (panel.reshape(64, 4, 64, 4, 3)[:, :, :, 1] == fine[:64, :64][:, None]).all()
+
+
+def test_an_overlay_blends_both_and_draws_the_references_edges(tmp_path: Path) -> None:
+    halves((128, 128), RED, BLUE).save(tmp_path / "p.png")
+    blend = opened(overlay_png(read_reference(tmp_path / "p.png"), plain((128, 128), BLUE)))
+    assert blend.size == (512 + 2 * GAP_PX, 512 + LABEL_PX + 2 * GAP_PX)
+    row = np.asarray(blend)[GAP_PX + LABEL_PX + 256, GAP_PX : GAP_PX + 512]
+    assert tuple(row[100]) == (105, 25, 120) and tuple(row[400]) == BLUE
+    assert np.flatnonzero((row == EDGE).all(axis=1)) == pytest.approx(256, abs=2)
+
+
+def test_a_difference_stands_alone(tmp_path: Path) -> None:
+    alone = opened(difference_png(reference_of(tmp_path, (64, 32)), plain((64, 32), BLUE)))
+    assert alone.size == (512 + 2 * GAP_PX, 256 + LABEL_PX + 2 * GAP_PX)
+    assert alone.getpixel((256, 128)) == (190, 10, 200)
+
+
+@pytest.mark.parametrize("draw", [comparison_png, overlay_png, difference_png])
+def test_a_region_smaller_than_a_pixel_is_one(tmp_path: Path, draw) -> None:  # type: ignore[no-untyped-def]
+    region = (0.999, 0.0, 1.0, 0.001)
+    assert opened(draw(reference_of(tmp_path, (8, 8)), plain((8, 8), BLUE), region)).width > 256
 
 
 def test_transparent_renders_are_shown_on_white(tmp_path: Path) -> None:

@@ -15,9 +15,20 @@ from PIL import Image, ImageDraw, ImageFilter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from agent.evaluation.alignment import reference_side
-from agent.evaluation.measures import PSNR_CAP_DB, flat_picture_psnr, measure, measure_objects, psnr_db, ssim
+from agent.evaluation.measures import (
+    PSNR_CAP_DB,
+    ObjectMeasures,
+    flat_picture_psnr,
+    measure,
+    measure_objects,
+    psnr_db,
+    seen_box,
+    ssim,
+)
 from agent.evaluation.metrics import Metrics, baseline, metrics_of
 from agent.picture import Reference, encode_png, read_reference
+from agent.scene_graph import SceneGraph, SceneNode
+from agent.tools.hints import told_objects
 
 
 def png(image: Image.Image) -> bytes:
@@ -168,19 +179,82 @@ def test_objects_are_measured_where_they_are_seen(read) -> None:  # type: ignore
     objects = measure_objects(read(reference), png(render), ids_png(ids), names)
     assert list(objects) == names
     wall, hidden, cup = objects["Wall"], objects["Hidden5"], objects["Cup"]
-    assert wall.screen_box == (0.0, 0.0, 0.4, 1.0) and wall.pixels == 2000 and wall.cropped
+    assert wall.seen_box == (0.0, 0.0, 0.4, 1.0) and wall.seen_share == 0.4 and wall.reaches_border
+    assert wall.seen_center == (0.2, 0.5)
     assert wall.mean_color_reference == pytest.approx((200 / 255, 0, 0), abs=1e-6)
     assert wall.mean_color_render == pytest.approx((100 / 255, 0, 0), abs=1e-6)
-    assert wall.luminance_ratio is not None and wall.luminance_ratio < 0.3
-    assert cup.screen_box == (0.6, 0.2, 0.8, 0.4) and not cup.cropped and cup.in_frame
-    assert hidden.screen_box is None and hidden.mean_color_render is None and not hidden.in_frame
+    assert wall.luminance_reference == pytest.approx(0.2126 * ((200 / 255 + 0.055) / 1.055) ** 2.4, abs=1e-5)
+    assert wall.luminance_render == pytest.approx(0.2126 * ((100 / 255 + 0.055) / 1.055) ** 2.4, abs=1e-5)
+    assert wall.luminance_ratio == pytest.approx(wall.luminance_render / wall.luminance_reference, abs=1e-4)
+    assert wall.contrast_reference == 0.0 == wall.contrast_render
+    assert cup.seen_box == (0.6, 0.2, 0.8, 0.4) and not cup.reaches_border and cup.seen_center == (0.7, 0.3)
+    assert hidden.seen_box is None and hidden.mean_color_render is None and hidden.seen_share == 0.0
+
+
+def test_contrast_is_the_deviation_of_the_luminance(read) -> None:  # type: ignore[no-untyped-def]
+    levels = np.array([[0, 255]], dtype=np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+    white, everywhere = png(Image.new("RGB", (20, 10), "white")), ids_png(np.ones((10, 20), int))
+    objects = measure_objects(read(Image.fromarray(levels)), white, everywhere, ["All"])
+    assert (objects["All"].contrast_reference, objects["All"].contrast_render) == (0.5, 0.0)
+    assert (objects["All"].luminance_reference, objects["All"].luminance_render) == (0.5, 1.0)
+
+
+def test_a_region_is_measured_by_itself(read) -> None:  # type: ignore[no-untyped-def]
+    reference, render = Image.new("RGB", (80, 40), "navy"), Image.new("RGB", (80, 40), "navy")
+    render.paste((255, 255, 255), (40, 0, 80, 40))
+    left, right = (measure(read(reference), png(render), (x, 0.0, x + 0.5, 1.0)) for x in (0.0, 0.5))
+    assert (left.psnr_db, left.clipped_fraction) == (PSNR_CAP_DB, 0.0)
+    assert right.clipped_fraction == 1.0 and right.mean_color_render == (1.0, 1.0, 1.0)
+    assert left.mean_color_reference == right.mean_color_reference == pytest.approx((0, 0, 128 / 255), abs=1e-6)
+
+
+def test_everything_that_an_object_id_picture_shows_has_a_box() -> None:
+    ids = np.zeros((50, 100), dtype=int)
+    assert seen_box(ids_png(ids)) is None
+    ids[10, 20], ids[29, 59] = 1, 300
+    assert seen_box(ids_png(ids)) == (0.2, 0.2, 0.6, 0.6)
 
 
 def test_an_object_id_picture_of_another_size_is_fitted(read) -> None:  # type: ignore[no-untyped-def]
     ids = np.zeros((10, 10), dtype=int)
     ids[:5] = 1
     objects = measure_objects(read(ball(40)), png(ball(40)), ids_png(ids), ["Top"])
-    assert objects["Top"].pixels == 800
+    assert objects["Top"].seen_box == (0.0, 0.0, 1.0, 0.5) and objects["Top"].seen_share == 0.5
+
+
+# ── as a model is told ────────────────────────────────────────────────────────────────────────────────────────────────
+def one_object(box: tuple[float, float, float, float] | None) -> ObjectMeasures:
+    share = (box[2] - box[0]) * (box[3] - box[1]) if box else 0.0
+    return ObjectMeasures(
+        seen_box=box, seen_center=None, seen_share=share, mean_color_reference=None, mean_color_render=None,
+        luminance_reference=None, luminance_render=None, luminance_ratio=None, contrast_reference=None,
+        contrast_render=None, reaches_border=False,
+    )  # fmt: skip
+
+
+def graph_with(boxes: dict[str, tuple[float, float, float, float]]) -> SceneGraph:
+    nodes = [SceneNode(name=name, kind="part", description="", picture_box=box) for name, box in boxes.items()]
+    return SceneGraph(environment="", nodes=tuple(nodes))
+
+
+def test_the_largest_forty_objects_are_told_and_all_others_named() -> None:
+    measured = {f"P{n}": one_object((0.0, 0.0, 0.01 * n, 1.0)) for n in range(1, 51)} | {"Gone": one_object(None)}
+    told = told_objects(measured, graph_with({"P1": (0, 0, 1, 1)}))
+    assert list(told["objects"]) == [f"P{n}" for n in range(50, 10, -1)]
+    assert told["further_objects"] == [f"P{n}" for n in range(10, 0, -1)] and told["not_seen"] == ["Gone"]
+
+
+def test_an_object_is_told_against_its_box_in_the_graph() -> None:
+    told = told_objects({"Cup": one_object((0.4, 0.4, 0.6, 0.8))}, graph_with({"Cup": (0.5, 0.4, 0.6, 0.6)}))
+    against = told["objects"]["Cup"]["against_picture_box"]
+    assert (against["offset"], against["size_ratio"]) == ([-0.05, 0.1], [2.0, 2.0])
+
+
+def test_of_a_region_only_what_reaches_into_it_is_told() -> None:
+    boxes = {"Left": (0.0, 0.0, 0.3, 1.0), "Right": (0.5, 0.0, 0.9, 1.0), "Gone": None}
+    measured = {name: one_object(box) for name, box in boxes.items()}
+    told = told_objects(measured, graph_with({"Left": (0, 0, 1, 1)}), (0.4, 0.0, 1.0, 1.0))
+    assert list(told) == ["objects"] and list(told["objects"]) == ["Right"]
 
 
 # ── metrics.json ──────────────────────────────────────────────────────────────────────────────────────────────────────

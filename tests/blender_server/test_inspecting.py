@@ -40,10 +40,10 @@ def test_objects_are_told_in_the_world(rich):
     assert cup["parent"] == "Table" and cup["materials"] == ["Blue"] and cup["type"] == "MESH"
     assert cup["location"] == pytest.approx([0, 0, 1.75])
     assert cup["world_box"][0] == pytest.approx([-0.25, -0.25, 1.5]) and cup["dimensions"] == pytest.approx([0.5] * 3)
-    assert (cup["vertices"], cup["faces"], cup["hidden"]) == (8, 6, False)
+    assert (cup["vertices"], cup["faces"]) == (8, 6) and "hidden" not in cup and "rotation_deg" not in cup
 
 
-def test_screen_boxes_are_where_the_render_shows_the_objects(rich):
+def test_projected_boxes_are_where_the_render_shows_the_objects(rich):
     for aspect in ((128, 128), (160, 80), (80, 160)):
         rich.edit(f'bpy.context.scene["frame_px"] = {aspect}\nbpy.data.cameras["Camera"].shift_x = 0.1')
         shown, told = ids(rich, width_px=aspect[0], height_px=aspect[1]), entries(rich)
@@ -55,9 +55,9 @@ def test_screen_boxes_are_where_the_render_shows_the_objects(rich):
                 (columns[-1] + 1) / aspect[0],
                 (rows[-1] + 1) / aspect[1],
             )
-            if name == "Cup":
-                assert told[name]["screen_box"] == pytest.approx(box, abs=0.02)
-            left, top, right, bottom = told[name]["screen_box"]
+            if name in ("Cup", "Wire"):
+                assert told[name]["projected_box"] == pytest.approx(box, abs=0.02)
+            left, top, right, bottom = told[name]["projected_box"]
             assert left < box[0] + 0.02 and top < box[1] + 0.02 and right > box[2] - 0.02 and bottom > box[3] - 0.02
 
 
@@ -73,7 +73,7 @@ bpy.data.objects["Table"].modifiers.clear()
         )
     )
     told = entries(rich)["Cup"]
-    assert told["screen_box"] == pytest.approx([0.4375, 0.4375, 0.5625, 0.5625], abs=1e-4)
+    assert told["projected_box"] == pytest.approx([0.4375, 0.4375, 0.5625, 0.5625], abs=1e-4)
     assert told["in_frame"] == 1.0
 
 
@@ -94,16 +94,16 @@ bpy.data.objects["Cup"].location = (0, 0, 0)
     assert entries(rich)["Cup"]["in_frame"] == 0.0
 
 
-def test_what_is_behind_the_camera_has_no_screen_box(rich):
+def test_what_is_behind_the_camera_has_no_projected_box(rich):
     rich.call(
         ExecuteRequest(source='bpy.data.objects["Cup"].parent = None\nbpy.data.objects["Cup"].location = (8, -16, 7)')
     )
-    assert entries(rich)["Cup"]["screen_box"] is None
+    assert "projected_box" not in entries(rich)["Cup"]
 
 
 def test_a_ground_that_reaches_behind_the_camera_has_a_bounded_box(rich):
     rich.call(ExecuteRequest(source='bpy.data.objects["Ground"].scale = (50, 50, 50)'))
-    box = entries(rich)["Ground"]["screen_box"]
+    box = entries(rich)["Ground"]["projected_box"]
     assert all(-10 <= value <= 11 for value in box) and box[0] < 0 and box[2] > 1 and box[1] < 0.5
 
 
@@ -122,25 +122,149 @@ def test_a_scene_without_anything_is_told_too(server):
     assert (what["objects"], what["camera"], what["world"]) == ([], None, None)
 
 
+def test_the_tree_names_every_object_below_its_parent(rich):
+    tree = inspect(rich, "scene")["tree"]
+    assert tree == ["Camera", "Ground", "Kitchen", "Label", "Lamp", "Table", "  Cup", "Wire"]
+
+
+def test_a_wire_is_as_large_as_it_is_seen_not_as_its_control_points_reach(rich):
+    low, high = entries(rich)["Wire"]["world_box"]
+    assert low == pytest.approx([0, -0.05, 1.95], abs=1e-3) and high == pytest.approx([2, 0.05, 2.05], abs=1e-3)
+
+
 def test_an_object_shows_its_modifiers_slots_and_keys(rich):
     what = inspect(rich, "object", "Table")
-    assert [modifier["type"] for modifier in what["modifiers"]] == ["BEVEL", "SUBSURF"]
-    assert what["modifiers"][0]["values"]["width"] == 0.02
+    bevel, smooth = what["modifiers"]
+    assert bevel.startswith("Bevel (BEVEL): width=0.02") and smooth == "Smooth (SUBSURF)"
     assert what["slots"] == [{"material": "Red", "faces": 6}, {"material": "Blue", "faces": 0}]
     assert what["shape_keys"] == {"Basis": 0.0, "Tall": 0.0} and what["vertex_groups"] == ["Legs"]
-    assert what["children"] == ["Cup"] and what["uv_maps"] == ["UVMap"]
-    assert inspect(rich, "object", "Cup")["custom"] == {"maker": "us"}
+    assert what["children"] == ["Cup"] and what["uv_maps"] == ["UVMap"] and what["hidden"] is False
+    cup = inspect(rich, "object", "Cup")
+    assert cup["custom"] == {"maker": "us"} and cup["constraints"] == ["Limit (LIMIT_LOCATION)"]
     for name in ("Camera", "Lamp", "Kitchen", "Wire", "Label"):
         assert inspect(rich, "object", name)["name"] == name
 
 
-def test_a_material_shows_values_and_links(rich):
+def test_a_material_shows_what_was_set_and_its_links(rich):
+    rich.call(
+        ExecuteRequest(
+            source="""
+nodes = bpy.data.materials["Red"].node_tree.nodes
+nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.125
+nodes["Picture"].interpolation = "Closest"
+made = nodes.new("ShaderNodeValToRGB")
+made.color_ramp.elements[0].position = 0.25
+value = nodes.new("ShaderNodeValue")
+value.outputs[0].default_value = 3.5
+bpy.data.materials["Red"].use_backface_culling = True
+"""
+        )
+    )
     what = inspect(rich, "material", "Red")
-    nodes = {node["name"]: node for node in what["nodes"]}
-    assert nodes["Principled BSDF"]["values"]["Roughness"] == 0.5
-    assert "Base Color" not in nodes["Principled BSDF"]["values"]
-    assert "Picture.Color → Principled BSDF.Base Color" in what["links"]
-    assert what["users"] == ["Table"]
+    assert [node.replace("ColorRamp", "Color Ramp") for node in what["nodes"]] == [  # 4.0 wrote it apart
+        "Principled BSDF (ShaderNodeBsdfPrincipled): Roughness=0.125",
+        "Material Output (ShaderNodeOutputMaterial)",
+        "Picture (ShaderNodeTexImage): image=image:Wood; interpolation=Closest",
+        "Color Ramp (ShaderNodeValToRGB): color_ramp.elements[0].position=0.25",
+        "Value (ShaderNodeValue): Value=3.5",
+    ]
+    assert "Picture.Color -> Principled BSDF.Base Color" in what["links"]
+    assert what["users"] == ["Table"] and what["settings"] == {"use_backface_culling": True}
+    group = next(node for node in inspect(rich, "material", "Blue")["nodes"] if node.startswith("Group"))
+    assert group.startswith("Group (ShaderNodeGroup)")
+
+
+def test_inspecting_leaves_nothing_behind(rich):
+    """Defaults are read from new datablocks, which are gone again."""
+    count = "[len(getattr(bpy.data, n)) for n in ('materials', 'objects', 'meshes', 'node_groups', 'cameras')]"
+    before = rich.evaluate(count)
+    fingerprint = rich.fingerprint()
+    for subject, name in (("scene", ""), ("object", "Table"), ("object", "Cup"), ("material", "Blue")):
+        inspect(rich, subject, name)
+    inspect(rich, "contacts")
+    assert rich.evaluate(count) == before and rich.fingerprint() == fingerprint
+
+
+# ── contacts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+BODIES = """
+def box(name, size, place, parent=None):
+    bpy.ops.mesh.primitive_cube_add(size=size, location=place)
+    made = bpy.context.object
+    made.name = name
+    made.parent = parent
+    return made
+
+bpy.ops.mesh.primitive_plane_add(size=10)
+bpy.context.object.name = "Ground"
+box("Stands", 1, (-3, 0, 0.5))
+box("Rests", 0.5, (-3, 0, 1.25))
+box("Hovers", 1, (0, 0, 0.75))
+box("Hovers too", 0.5, (0, 0, 1.5))
+box("Sunk", 1, (3, 0, 0.25))
+box("Deep", 1, (3, 3, 0.5))
+box("Deeper", 1, (3.75, 3, 0.5))
+group = bpy.data.objects.new("Group", None)
+bpy.context.scene.collection.objects.link(group)
+box("Body", 1, (0, 3, 0.5), group)
+box("Handle", 0.5, (0.5, 3, 0.5), group)
+hidden = box("Hidden", 1, (0, 0, 0.75))
+hidden.hide_render = True
+"""
+
+
+@pytest.fixture
+def bodies(shared):
+    shared.fresh()
+    shared.edit(BODIES)
+    return shared
+
+
+def test_bodies_that_reach_into_each_other_are_named_with_share_and_depth(bodies):
+    told = {tuple(sorted(one["objects"])): one for one in inspect(bodies, "contacts")["interpenetrating"]}
+    assert told.keys() == {("Deep", "Deeper"), ("Ground", "Sunk")}
+    deep, sunk = told["Deep", "Deeper"], told["Ground", "Sunk"]
+    assert deep["share"] == pytest.approx(0.25, abs=0.03) and deep["along"] == "x"
+    assert deep["depth_m"] == pytest.approx(0.25, abs=0.05)
+    assert sunk["share"] == pytest.approx(0.25, abs=0.03) and sunk["depth_m"] == pytest.approx(0.25, abs=0.08)
+
+
+def test_parts_of_one_group_may_overlap_and_are_only_counted(bodies):
+    told = inspect(bodies, "contacts")
+    assert told["within_groups"] == 1 and told["checked"] == 10 and told["not_checked"] == []
+
+
+def test_what_stands_on_nothing_is_named_together_with_what_it_carries(bodies):
+    told = inspect(bodies, "contacts")["floating"]
+    assert told == [{"objects": ["Hovers", "Hovers too"], "gap_below_m": 0.25, "above": "Ground"}]
+
+
+def test_a_thing_in_an_open_vessel_is_not_in_its_wall(shared):
+    shared.fresh()
+    shared.edit(
+        """
+bpy.ops.mesh.primitive_cylinder_add(radius=1, depth=2, end_fill_type="NOTHING", location=(0, 0, 1))
+bpy.context.object.name = "Vessel"
+bpy.ops.mesh.primitive_cube_add(size=0.5, location=(0, 0, 0.25))
+"""
+    )
+    assert inspect(shared, "contacts")["interpenetrating"] == []
+
+
+def test_contacts_of_a_scene_of_many_faces_come_in_time(shared):
+    shared.fresh()
+    shared.edit(
+        """
+for n in range(40):
+    bpy.ops.mesh.primitive_uv_sphere_add(segments=64, ring_count=40, location=(n % 8 * 1.9, n // 8 * 1.9, 1))
+"""
+    )
+    told = shared.client.call(InspectRequest(subject="contacts"), 30)[0].what
+    assert told["checked"] == 40 and told["floating"] == []
+
+
+def test_an_empty_scene_has_no_contacts(server):
+    told = inspect(server, "contacts")
+    assert told == {"interpenetrating": [], "floating": [], "checked": 0, "not_checked": [], "within_groups": 0}
 
 
 def test_a_dump_holds_meshes_as_buffers_and_the_rest_as_numbers(rich):
