@@ -155,7 +155,7 @@ def _use(
     key = f"tool/{place_key(place)}/{number}/{digest_of(call.name, call.input, head)}"
     outcome = run.journal.step(key, Outcome, lambda: toolbox.use(call, last), tool=call.name)
     if bench is not None:
-        bench.follow(outcome.head, outcome.committed, outcome.failure)
+        bench.follow(outcome)
     return outcome
 
 

@@ -153,6 +153,7 @@ TOOLS = (
         "view and how it measures against the reference.",
         RunCodeInput,
         run_code,
+        builds=True,
     ),
     Tool(
         "look",

@@ -34,7 +34,7 @@ def world(tmp_path):
 def talk(world, script, most_calls=5):
     model = ScriptedModel({("decomposition", "decomposer"): script})
     messages = [Message(role="user", content=(Text(text="decompose"),))]
-    toolbox = Toolbox("decomposition", "decomposer", None)
+    toolbox = Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None))
     product = converse(world(model), GRAPHER, "system", messages, toolbox, most_calls)
     return product, messages, model
 
@@ -96,7 +96,7 @@ def test_a_conversation_does_not_end_in_a_reply_whose_other_call_failed(world):
 
     messages = [Message(role="user", content=(Text(text="decompose"),))]
     model = Hasty({("decomposition", "decomposer"): [("submit_scene_graph", GRAPH)] * 2})
-    toolbox = Toolbox("decomposition", "decomposer", None)
+    toolbox = Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None))
     assert converse(world(model), GRAPHER, "s", messages, toolbox, 5) is not None
     assert len(model.requests) == 2
     assert [result.is_error for result in messages[2].content] == [True, True]
@@ -123,7 +123,7 @@ def test_a_used_up_budget_stops_before_the_next_call_also_in_the_next_process(wo
     for _ in range(2):
         messages = [Message(role="user", content=(Text(text="decompose"),))]
         with pytest.raises(BudgetReached, match="2 calls"):
-            converse(world(model, budget), GRAPHER, "system", messages, Toolbox("decomposition", "decomposer", None), 9)
+            converse(world(model, budget), GRAPHER, "system", messages, Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)), 9)
         assert len(model.requests) == 2
 
 
@@ -138,4 +138,4 @@ def test_a_refusal_ends_the_conversation_without_a_product(world):
             return ModelReply(content=(Text(text="no"),), stop="refusal", model="refusing")
 
     messages = [Message(role="user", content=(Text(text="decompose"),))]
-    assert converse(world(Refusing()), GRAPHER, "s", messages, Toolbox("decomposition", "decomposer", None), 5) is None
+    assert converse(world(Refusing()), GRAPHER, "s", messages, Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)), 5) is None
