@@ -57,6 +57,8 @@ def resume(options: argparse.Namespace) -> int:
     folder = RunFolder(options.folder)
     if options.from_stage:
         folder = _branched(folder, options)
+    elif options.out:
+        raise UsageError("--out is for --from-stage.", "A run goes on in its own folder.")
     entry, config = begun_as(folder)
     config = with_budget(config, _budget(options))
     if result := _nothing_left_to_do(folder, config):

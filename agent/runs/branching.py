@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
+from typing import Any
 
 from agent.errors import UsageError
 from agent.runs.folder import RunFolder
 from agent.runs.journal import read_lines
 
-COPIED = ("reference.png", "ledger.jsonl", "snapshots", "replies")
-"""Beside the journal. What was spent until then counts in the branch too."""
+COPIED = ("reference.png", "snapshots", "replies")
+"""Beside the journal and the ledger: what was spent until then counts in the branch too."""
 
 
 def branch(run: RunFolder, stage: str, target: RunFolder) -> None:
@@ -18,8 +20,8 @@ def branch(run: RunFolder, stage: str, target: RunFolder) -> None:
     if target.path.exists():
         raise UsageError(f"{target.path} is there already.", "Name another folder with --out.")
     lines = list(read_lines(run.journal))
-    kept = next((number for number, (_, entry) in enumerate(lines) if _belongs(str(entry.get("key", "")), stage)), None)
-    if kept is None:
+    said = [line for line, _ in itertools.takewhile(lambda one: not _belongs(one[1], stage), lines)]
+    if len(said) == len(lines):
         raise UsageError(f"{run.path} has not come to the stage {stage}.", "Name a stage that it has been through.")
     with run.lease():
         part = target.path.with_name(f".{target.path.name}.part")
@@ -30,7 +32,10 @@ def branch(run: RunFolder, stage: str, target: RunFolder) -> None:
                 shutil.copytree(run.path / name, part / name)
             elif (run.path / name).exists():
                 shutil.copyfile(run.path / name, part / name)
-        (part / run.journal.name).write_bytes(b"".join(line for line, _ in lines[:kept]))
+        (part / run.journal.name).write_bytes(b"".join(said))
+        spent = run.ledger.read_bytes().splitlines(keepends=True) if run.ledger.exists() else []
+        before = itertools.takewhile(lambda line: f'"stage": "{stage}"'.encode() not in line, spent)
+        (part / run.ledger.name).write_bytes(b"".join(before))
         part.rename(target.path)
 
 
@@ -44,7 +49,7 @@ def branch_path(run: Path, stage: str) -> Path:
         number += 1
 
 
-def _belongs(key: str, stage: str) -> bool:
-    """Whether a step's key is of a call in the stage: kind/rollout/stage/round/…"""
-    parts = key.split("/")
+def _belongs(entry: dict[str, Any], stage: str) -> bool:
+    """Whether it is of a call in the stage: its key is kind/rollout/stage/round/…"""
+    parts = str(entry.get("key", "")).split("/")
     return len(parts) > 3 and parts[0] in ("reply", "tool") and parts[2] == stage

@@ -123,7 +123,14 @@ def test_a_used_up_budget_stops_before_the_next_call_also_in_the_next_process(wo
     for _ in range(2):
         messages = [Message(role="user", content=(Text(text="decompose"),))]
         with pytest.raises(BudgetReached, match="2 calls"):
-            converse(world(model, budget), GRAPHER, "system", messages, Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)), 9)
+            converse(
+                world(model, budget),
+                GRAPHER,
+                "system",
+                messages,
+                Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)),
+                9,
+            )
         assert len(model.requests) == 2
 
 
@@ -138,4 +145,14 @@ def test_a_refusal_ends_the_conversation_without_a_product(world):
             return ModelReply(content=(Text(text="no"),), stop="refusal", model="refusing")
 
     messages = [Message(role="user", content=(Text(text="decompose"),))]
-    assert converse(world(Refusing()), GRAPHER, "s", messages, Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)), 5) is None
+    assert (
+        converse(
+            world(Refusing()),
+            GRAPHER,
+            "s",
+            messages,
+            Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)),
+            5,
+        )
+        is None
+    )
