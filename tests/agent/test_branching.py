@@ -1,6 +1,7 @@
 """A run can be gone on with from one of its stages in a copy, and a run can leave stages out."""
 
 import json
+import shutil
 
 import pytest
 from scripted_runs import draw_box, start
@@ -75,3 +76,16 @@ def test_an_unknown_stage_is_named_with_those_that_there_are(finished, tmp_path)
     ended = start("run", "box.png", "--stages", "material,roof", asked=tmp_path / "asked")
     assert ended.returncode == 64
     assert "'roof'" in ended.stderr and "geometry, material" in ended.stderr
+
+
+@pytest.mark.parametrize("what", ["prompts", "model"])
+def test_that_prompts_or_model_changed_since_the_run_began_is_said(finished, tmp_path, what):
+    folder, _ = finished
+    then = tmp_path / "then"
+    shutil.copytree(folder, then)
+    first, *rest = (then / "journal.jsonl").read_text().splitlines()
+    changed = json.dumps({**json.loads(first), what: "another"})
+    (then / "journal.jsonl").write_text("\n".join([changed, *rest]) + "\n")
+    ended = start("resume", then, "--from-stage", "lighting", asked=tmp_path / "asked")
+    assert ended.returncode == 0, ended.stderr
+    assert f"the {what} changed since this run began" in ended.stdout
