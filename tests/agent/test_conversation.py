@@ -8,7 +8,7 @@ from scripted_model import GRAPH, ScriptedModel
 
 from agent.config import Budget, Config
 from agent.console import Console
-from agent.conversation import converse
+from agent.conversation import CONCLUDING, converse
 from agent.models.base import Message, ModelReply, Place, Text, ToolCall, Usage
 from agent.runs.budget import BudgetReached, Ledger
 from agent.runs.journal import Journal
@@ -76,13 +76,21 @@ def test_words_where_a_tool_is_needed_are_answered_and_end_after_three(world):
 
 
 def test_on_the_last_call_the_model_is_told_and_only_what_ends_the_conversation_works(world):
-    product, messages, model = talk(world, [("say", {"text": "hm"})] * 2, most_calls=2)
+    other = {**GRAPH, "nodes": []}
+    product, messages, model = talk(world, [("submit_scene_graph", other)] * 9, most_calls=2)
     assert product is None
-    assert "submit_scene_graph" in messages[-3].content[0].text
-    assert [request.tools for request in model.requests] == [model.requests[0].tools] * 2
+    said = [block.text for message in messages for block in message.content if block.type == "text"]
+    assert sum("Your calls for this pass are used up" in text for text in said) == 1
+    assert [request.tools for request in model.requests] == [model.requests[0].tools] * (2 + CONCLUDING)
     call = ToolCall(id="1", name="look", input={})
     refused = Toolbox("geometry", "verifier", None).use(call, last=True)
     assert json.loads(refused.content[0].text)["may_still_be_called"] == ["verdict"]
+
+
+def test_an_end_that_was_not_accepted_on_the_last_call_can_still_be_mended(world):
+    product, _, model = talk(world, [("submit_scene_graph", {**GRAPH, "nodes": []})] * 2, most_calls=2)
+    assert product is not None
+    assert len(model.requests) == 3
 
 
 def test_a_conversation_does_not_end_in_a_reply_whose_other_call_failed(world):
