@@ -15,6 +15,9 @@ from typing import NoReturn
 
 from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
 
+STAGES = ("geometry", "material", "composition", "lighting", "camera")
+"""That come after the scaffold."""
+
 EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
   3   verify: the rebuilt scene differs
@@ -125,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     resume.add_argument("folder", type=_folder, metavar="DIR")
     resume.add_argument("--blender", help="Blender to use: a path, a version, or 'wheel'")
+    resume.add_argument("--from-stage", choices=STAGES, help="do this stage and those after it again, in a copy of DIR")
+    resume.add_argument("--out", type=_folder, metavar="DIR", help="where to, with --from-stage")
     _add_budget(resume)
     resume.add_argument("--json", action="store_true", help="print the result as JSON")
     show = _add(commands, "show", "say what a run has come to", "show")
@@ -157,6 +162,9 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
     run.add_argument("--seed", type=int)
     run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
+    run.add_argument(
+        "--stages", type=_stages, metavar="A,B", help=f"only these of {', '.join(STAGES)}; the scaffold is always made"
+    )
     run.add_argument("--side-by-side", type=int, metavar="N", help="Blenders that work on rollouts at the same time")
     _add_budget(run)
     run.add_argument("--threads", type=int, metavar="N", help="threads of one Blender; default: all cores")
@@ -183,6 +191,13 @@ def _picture(text: str) -> Path:
     if re.match(r"(?i)[a-z][a-z0-9+.-]*://", text):
         raise argparse.ArgumentTypeError(f"{text} is an address. Download it first, and give the path of the file.")
     return Path(text)
+
+
+def _stages(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in STAGES]:
+        raise argparse.ArgumentTypeError(f"there is no stage {unknown[0]!r}; there are {', '.join(STAGES)}.")
+    return names
 
 
 def _folder(text: str) -> Path:

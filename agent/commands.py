@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,11 +19,15 @@ from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
+from agent.runs.branching import branch, branch_path
 from agent.runs.folder import RunFolder, new_run_path
+from agent.stages.table import CAMERA, REFINING
 from agent.tools.base import tell
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender, find_blenders
+
+AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """Go on with the run in DIR with the settings it was started with, and the budget that is given now."""
     folder = RunFolder(options.folder)
+    if options.from_stage:
+        folder = _branched(folder, options)
+    elif options.out:
+        raise UsageError("--out is for --from-stage.", "A run goes on in its own folder.")
     entry, config = begun_as(folder)
     config = with_budget(config, _budget(options))
     if result := _nothing_left_to_do(folder, config):
@@ -59,6 +68,17 @@ def resume(options: argparse.Namespace) -> int:
     folder.prepare()
     blender = _blender_of(entry, options.blender)
     return _work(folder, config, reference, make_model(config), blender, options)
+
+
+def _branched(folder: RunFolder, options: argparse.Namespace) -> RunFolder:
+    """A copy of the run as it stood when the stage began."""
+    folder.first_entry()
+    target = RunFolder(options.out or branch_path(folder.path, options.from_stage))
+    branch(folder, options.from_stage, target)
+    with contextlib.suppress(OSError):
+        print(f"{folder.path} stays as it is; from {options.from_stage} on it is done again in {target.path}",
+              file=_stream(options), flush=True)  # fmt: skip
+    return target
 
 
 def show(options: argparse.Namespace) -> int:
@@ -237,12 +257,18 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "rollouts": options.rollouts,
         "side_by_side": options.side_by_side,
         **_budget(options),
+        **_left_out(options.stages),
         "limits.threads": options.threads,
         "standby": False if options.no_standby else None,
         "level": options.level,
         "require_level": options.require_level,
         "gpu": True if options.gpu else None,
     }
+
+
+def _left_out(stages: Sequence[str] | None) -> dict[str, Any]:
+    """No rounds for the stages after the scaffold that are not named."""
+    return {f"rounds.{name}": 0 for name in AFTER_SCAFFOLD if stages is not None and name not in stages}
 
 
 def _budget(options: argparse.Namespace) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class Rounds(Value):
     composition: NonNegativeInt = 3
     lighting: NonNegativeInt = 2
     camera: NonNegativeInt = 1
+    monolithic: PositiveInt = 8
+    """Of the one loop that takes the refining stages' place where `monolithic` is set."""
+    reopened: NonNegativeInt = 1
+    """Of each stage that is reopened at the end for the tickets of later ones; 0 reopens none."""
 
 
 class Budget(Value):
@@ -176,8 +180,6 @@ class Config(Value):
     """Build the scaffold from the scene graph's words alone, as the paper does."""
     monolithic: bool = False
     """One loop over all factors in place of the four refining stages."""
-    global_pass: bool = True
-    """Reopen, once at the end, the stages that a later stage's verifier has filed a ticket against."""
     align_looks: NonNegativeInt = 300
     """Most renders that the alignment of the camera after the choice of a rollout may take; 0 leaves it out."""
     prove_stages: bool = True
@@ -207,7 +209,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
         "rollouts": 1,
-        "rounds": {"initialisation": 1, "geometry": 1, "material": 1, "composition": 1, "lighting": 1, "camera": 1},
+        "rounds": {
+            "initialisation": 1,
+            "geometry": 1,
+            "material": 1,
+            "composition": 1,
+            "lighting": 1,
+            "camera": 1,
+            "monolithic": 2,
+        },
         "target_px": 256,
         "final_samples": 16,
         "look_px": 128,

@@ -33,6 +33,8 @@ from agent.tools.base import Outcome, refused
 from agent.tools.table import Toolbox
 from agent.tools.workbench import Workbench
 
+CONCLUDING = 2
+"""Calls beyond the last one, in which an end that was not accepted can be mended and nothing else be done."""
 NUDGES = 3
 """Replies in a row without a tool call that end a conversation."""
 
@@ -46,15 +48,16 @@ def converse(
     most_calls: int,
     bench: Workbench | None = None,
 ) -> dict[str, Any] | None:
-    """Talk until a tool ends it; its product, or None when the model came to no end within `most_calls`.
+    """Talk until a tool ends it; its product, or None when the model came to no end within `most_calls` and as many
+    more as it is given to conclude.
 
     `messages` begins with what the user says and is extended by all that follows, for a later round to go on from.
     """
     silent = 0
-    for ordinal in range(most_calls):
-        last = ordinal == most_calls - 1
+    for ordinal in range(most_calls + CONCLUDING):
+        last = ordinal >= most_calls - 1
         here = place.model_copy(update={"ordinal": ordinal})
-        if last and ordinal:
+        if ordinal and ordinal == most_calls - 1:
             messages.append(_said("conclude", tool=" or ".join(toolbox.ending_names())))
         reply = _ask(run, here, system, messages, toolbox)
         messages.append(Message(role="assistant", content=reply.content or (Text(text="(nothing)"),)))
@@ -155,7 +158,7 @@ def _use(
     key = f"tool/{place_key(place)}/{number}/{digest_of(call.name, call.input, head)}"
     outcome = run.journal.step(key, Outcome, lambda: toolbox.use(call, last), tool=call.name)
     if bench is not None:
-        bench.follow(outcome.head, outcome.committed, outcome.failure)
+        bench.follow(outcome)
     return outcome
 
 

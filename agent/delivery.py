@@ -103,13 +103,13 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     """Render, prove and lay out a stage's accepted scene."""
     run, stage = bench.run, bench.stage
     proof = " and proof" if run.config.prove_stages else ""
-    run.console.step(f"{stage.name} · stage render{proof}", PERCENT.get(stage.name))
+    run.console.step(f"{stage.label} · stage render{proof}", PERCENT.get(stage.label))
 
     def look() -> StageResult:
         png = full_render(bench, run.config.look_samples)
         proof = _prove(bench).proof if run.config.prove_stages else None
         return StageResult(
-            stage=stage.name,
+            stage=stage.label,
             snapshot_id=bench.head.id,
             approved=approved,
             png=png,
@@ -117,10 +117,10 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
             proof=proof,
         )
 
-    result = run.journal.step(f"stage/{stage.name}/{bench.head.id}", StageResult, look)
+    result = run.journal.step(f"stage/{stage.label}/{bench.head.id}", StageResult, look)
     _lay_out(bench, stage, result, checklist or Checklist())
     run.console.say(
-        f"{stage.name}: {result.measures.psnr_db:.2f} dB, SSIM {result.measures.ssim:.3f}"
+        f"{stage.label}: {result.measures.psnr_db:.2f} dB, SSIM {result.measures.ssim:.3f}"
         + (f", IoU {result.measures.iou:.3f}" if result.measures.iou is not None else "")
         + (f", rebuild {result.proof.outcome}" if result.proof else "")
     )
@@ -131,7 +131,15 @@ def isolation(pool: Pool) -> str:
     return f"{pool.level} {pool.level.word}"
 
 
-PERCENT = {"initialisation": 30, "geometry": 50, "material": 65, "composition": 75, "lighting": 85, "camera": 92}
+PERCENT = {
+    "initialisation": 30,
+    "geometry": 50,
+    "material": 65,
+    "composition": 75,
+    "lighting": 85,
+    "monolithic": 85,
+    "camera": 92,
+}
 
 
 def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None) -> Result:
@@ -209,7 +217,7 @@ def _prove(bench: Workbench) -> Proved:
 
 
 def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Checklist) -> None:
-    run, folder = bench.run, bench.run.folder.stage(stage.name)
+    run, folder = bench.run, bench.run.folder.stage(stage.label)
     write_atomically(folder / "render.png", result.png)
     write_atomically(folder / "program.py", _prove(bench).program if result.proof else _unproved_program(bench))
     write_json(folder / "checklist.json", tell(checklist))

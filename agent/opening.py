@@ -34,15 +34,18 @@ VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
 
 
-def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Blender, source: str) -> Journal:
+def _begun(
+    folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, source: str
+) -> Journal:
     """The run's journal; a new one begins with what the run is."""
     journal = Journal(folder.path)
     write_atomically(folder.reference, reference.png)
+    now = {**identity(config, reference), "model": model.name}
     if journal.begun:
         folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
         journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
     else:
-        journal.note("run", **identity(config, reference), config=tell(config), source=source, blender=blender.version)
+        journal.note("run", **now, config=tell(config), source=source, blender=blender.version)
     return journal
 
 
@@ -58,7 +61,7 @@ def work_in(
     """Do what is left to do of the run; `stream` is where it tells its story."""
     with contextlib.ExitStack() as lifetime:
         ledger = ledger_of(folder, config)
-        journal = _begun(folder, config, reference, blender, source)
+        journal = _begun(folder, config, reference, model, blender, source)
         lifetime.callback(journal.close)
         lifetime.enter_context(stopping(f"Go on with: {command('resume', folder.path)}"))
         lifetime.enter_context(_log(folder))
@@ -82,10 +85,19 @@ def work_in(
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
         for note in reference.notes:
             console.say(f"picture: {note}")
+        for name in _changed_since(folder, config, reference, model):
+            console.say(f"the {name} changed since this run began: what differs now is asked again")
         journal.tell_of_damage(console.say)
         if lost := book_lost(journal, ledger):
             console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
         return reconstruct(run)
+
+
+def _changed_since(folder: RunFolder, config: Config, reference: Reference, model: Model) -> list[str]:
+    """What replies depend on and is not what it was when the run began."""
+    then = folder.first_entry()
+    now = {"prompts": identity(config, reference)["prompts"], "model": model.name}
+    return [name for name, value in now.items() if then.get(name, value) != value]
 
 
 @contextlib.contextmanager

@@ -1,15 +1,16 @@
-"""The method, whole: a picture becomes rollouts of a scene graph and scaffold, one is chosen, four stages refine
-it, the camera is adjusted, and the result is delivered with its proof. Every step that costs something is remembered
-by the journal, so that a run that was killed is simply run again.
+"""The method, whole: a picture becomes rollouts of a scene graph and scaffold, one is chosen, four stages refine it,
+those that later ones complain of are reopened, the camera is adjusted, and the result is delivered with its proof.
+Every step that costs something is remembered by the journal, so that a run that was killed is simply run again.
 """
 
 from __future__ import annotations
 
-from agent.delivery import Result, begin, conclude, deliver
+from agent.delivery import Result, StageResult, begin, conclude, deliver
 from agent.runs.run import Run
 from agent.stages.initialisation import rollouts, select
+from agent.stages.reopening import reopen
 from agent.stages.rounds import refine
-from agent.stages.table import CAMERA, INITIALISATION, REFINING
+from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING, Stage
 from agent.tools.workbench import Workbench
 
 
@@ -19,11 +20,19 @@ def reconstruct(run: Run) -> Result:
     chosen = select(run, rollouts(run, empty))
     with Workbench(run, chosen.graph, run.store.get(chosen.snapshot_id)) as bench:
         bench.begin(INITIALISATION)
-        stages, stopped = [conclude(bench, chosen.approved)], None
-        for stage in (*REFINING, CAMERA):
-            if rounds := getattr(run.config.rounds, stage.name):
-                ending = refine(bench, stage, rounds)
-                stages.append(conclude(bench, ending.approved, ending.checklist))
-                if stopped := ending.stopped:
-                    break
-        return deliver(bench, stages, stopped)
+        done, stopped = [conclude(bench, chosen.approved)], None
+        for stage in (MONOLITHIC,) if run.config.monolithic else REFINING:
+            stopped = stopped or _do(bench, stage, done)
+        done += reopen(bench) if not stopped else []
+        stopped = stopped or _do(bench, CAMERA, done)
+        return deliver(bench, done, stopped)
+
+
+def _do(bench: Workbench, stage: Stage, done: list[StageResult]) -> str | None:
+    """One stage's rounds, and what they come to; the budget that stopped it."""
+    rounds = getattr(bench.run.config.rounds, stage.name)
+    if not rounds:
+        return None
+    ending = refine(bench, stage, rounds)
+    done.append(conclude(bench, ending.approved, ending.checklist))
+    return ending.stopped

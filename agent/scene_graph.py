@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from protocol.models import Value
 
+Box = tuple[float, float, float, float]
+
 NAME_BYTES = 63
 """Blender's longest name in bytes of UTF-8 (versions before 5.0)."""
+
+
+class Relation(Value):
+    """How a node stands to another."""
+
+    relation: str
+    """In words: "stands on", "left of, touching", "inside"."""
+    to: str
+    """Name of the other node."""
 
 
 class SceneNode(Value):
@@ -25,12 +36,19 @@ class SceneNode(Value):
     """Approximate shape, in words: "cylinder, twice as tall as wide"."""
     material: str = ""
     """Appearance: colour, roughness, texture, transparency."""
-    relations: tuple[str, ...] = ()
-    """To its parent and to nearby nodes: "stands on Table", "left of Cup"."""
+    relations: tuple[Relation, ...] = ()
+    """To its parent and to nearby nodes."""
     strategy: str = ""
     """How to build it in Blender."""
-    picture_box: tuple[float, float, float, float] | None = None
+    picture_box: Box | None = None
     """Where it lies in the reference: left, top, right, bottom as fractions, origin top left."""
+
+    @field_validator("picture_box")
+    @classmethod
+    def _valid_box(cls, box: Box | None) -> Box | None:
+        if box and not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            raise ValueError(f"picture_box {box} must be left, top, right, bottom as fractions from 0 to 1")
+        return box
 
     @field_validator("name")
     @classmethod
@@ -74,8 +92,34 @@ class SceneGraph(Value):
             raise ValueError(f"groups without parts: {', '.join(childless)}")
         return self
 
+    @model_validator(mode="after")
+    def _relations_hold(self) -> SceneGraph:
+        names = {node.name for node in self.nodes}
+        for node in self.nodes:
+            for relation in node.relations:
+                if relation.to not in names or relation.to == node.name:
+                    raise ValueError(f"{node.name!r} has a relation to {relation.to!r}, which is no other node")
+        return self
+
     def leaves(self) -> Iterator[SceneNode]:
         return (node for node in self.nodes if node.kind == "part")
+
+    def without(self, missing: Collection[str]) -> SceneGraph | None:
+        """Less these nodes, the groups that this leaves empty, and relations to them; None when nothing is left."""
+        kept = [node for node in self.nodes if node.name not in missing]
+        while True:
+            names, parents = {node.name for node in kept}, {node.parent for node in kept}
+            fitting = [
+                n for n in kept if (n.parent is None or n.parent in names) and (n.kind == "part" or n.name in parents)
+            ]
+            if len(fitting) == len(kept):
+                break
+            kept = fitting
+        nodes = tuple(
+            node.model_copy(update={"relations": tuple(one for one in node.relations if one.to in names)})
+            for node in kept
+        )
+        return SceneGraph(environment=self.environment, nodes=nodes) if nodes else None
 
     def required_objects(self) -> frozenset[str]:
         """Names that no edit may lose."""

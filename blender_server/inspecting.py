@@ -1,15 +1,12 @@
 """Owns inspect: what a model may know of the scene, in JSON-able values. Metres, degrees, fractions of the picture.
 
 scene: {
-  "tree": [names, two spaces further in for each parent above],
-  "objects": [{"name", "type", "location", "rotation_deg", "scale" (all three in the world), "dimensions" (of the world
-     box), "world_box": [[low], [high]], "vertices", "faces" (with modifiers), "parent", "materials": [name | null],
-     "hidden", "collections",
-     "projected_box": [left, top, right, bottom] (where the whole object would lie in the target picture if nothing
-     covered it, as fractions, origin top left; may reach outside, at most 10 widths; not there: behind the camera or
-     without extent), "in_frame": fraction of the projected box's area that lies in the picture}],
-     an object without a parent, turned by nothing, of scale 1, not hidden, in no collection of its own or without
-     extent lacks the keys that would say so,
+  "objects": [{"name", "type", "parent", "location", "rotation_deg", "scale" (all three in the world), "dimensions"
+     (of the world box), "world_box": [[low], [high]] | null, "vertices", "faces" (with modifiers),
+     "materials": [name | null], "hidden", "collections",
+     "projected_box": [left, top, right, bottom] | null (where all of it would lie in the target picture if nothing
+     covered it, as fractions, origin top left; may reach outside, at most 10 widths; null: behind the camera or without
+     extent), "in_frame": fraction of the projected box's area that lies in the picture}],
   "camera": {"name", "type", "location", "rotation_deg", "lens_mm", "sensor_mm": [width, height], "sensor_fit",
      "fov_deg": [horizontal, vertical] of the target picture, "ortho_scale", "shift": [x, y], "clip": [start, end],
      "matrix_world": 4 rows, "look_direction", "aspect": width / height} | null,
@@ -17,15 +14,14 @@ scene: {
   "world": {"name", "color", "strength", "nodes": [bl_idname]} | null,
   "view": {"view_transform", "look", "exposure", "gamma"}, "materials": [name], "images": [name]
 }
-object: its entry as above, whole, and {"data", "children", "modifiers": ["Bevel (BEVEL): width=0.02"],
-  "constraints": likewise, "shape_keys": {name: value}, "vertex_groups", "uv_maps", "color_attributes",
-  "slots": [{"material", "faces"}], "custom": {…}, "local_location", "local_rotation_deg", "light" | "camera" where it
-  is one}
-material: {"name", "users": [object names], "nodes": ["Principled BSDF (ShaderNodeBsdfPrincipled): Roughness=0.3"],
-  "links": ["A.Color -> B.Base Color"], "settings": {…}}
+object: its entry as above and {"data", "children", "modifiers": [{"name", "type", "values": {…}}], "constraints": […],
+  "shape_keys": {name: value}, "vertex_groups", "uv_maps", "color_attributes", "slots": [{"material", "faces"}],
+  "custom": {…}, "local_location", "local_rotation_deg", "light" | "camera" where it is one}
+material: {"name", "users": [object names], "nodes": [{"name", "type", "values": {input or property: value}}],
+  "links": ["A.Color → B.Base Color"], "settings": {…}}
 contacts: as `contacts` says.
 
-Of modifiers, nodes and materials only what is not Blender's default is told: see `chosen`.
+Asked in short, for a reader: the same as `in_short` says it.
 """
 
 import math
@@ -33,25 +29,24 @@ from collections import Counter
 
 import bpy
 
-from blender_server import boxes, chosen, compat, contacts, projection, rna
+from blender_server import boxes, compat, contacts, in_short, projection, rna
 from blender_server.refusals import Refusal
 from protocol import errors
 
-MOST_VALUES = 40
-"""Settings of one node or modifier that are told."""
 POINTS = 1000
 """Of an object, at most, are projected to find its box in the picture."""
-OF_EXTENT = {"dimensions", "world_box", "vertices", "faces", "projected_box", "in_frame"}
 
 
-def inspect(subject, name=""):
+def inspect(subject, name="", short=False):
     bpy.context.view_layer.update()
     if subject == "scene":
-        return {"what": _scene()}
+        return {"what": in_short.scene(_scene()) if short else _scene()}
     if subject == "object":
-        return {"what": _object(_named(bpy.data.objects, "object", name))}
+        thing = _named(bpy.data.objects, "object", name)
+        return {"what": in_short.thing(_object(thing), thing) if short else _object(thing)}
     if subject == "material":
-        return {"what": _material(_named(bpy.data.materials, "material", name))}
+        material = _named(bpy.data.materials, "material", name)
+        return {"what": in_short.material(_material(material), material) if short else _material(material)}
     if subject == "contacts":
         return {"what": contacts.contacts()}
     raise Refusal(errors.BAD_REQUEST, "nothing to inspect called {!r}".format(subject))
@@ -71,31 +66,13 @@ def _scene():
     view = scene.view_settings
     things = sorted(scene.objects, key=lambda thing: thing.name)
     return {
-        "tree": [line for thing in things if thing.parent is None for line in _branch(thing, "")],
-        "objects": [_in_short(_entry(thing)) for thing in things],
+        "objects": [_entry(thing) for thing in things],
         "camera": _camera(scene.camera) if scene.camera and scene.camera.type == "CAMERA" else None,
         "lights": [_light(thing) for thing in things if thing.type == "LIGHT"],
         "world": _world(scene.world),
         "view": {name: _plain(getattr(view, name)) for name in ("view_transform", "look", "exposure", "gamma")},
         "materials": sorted(bpy.data.materials.keys()),
         "images": sorted(image.name for image in bpy.data.images if image.type not in ("RENDER_RESULT", "COMPOSITING")),
-    }
-
-
-def _branch(thing, indent):
-    below = sorted(thing.children, key=lambda child: child.name)
-    return [indent + thing.name] + [line for child in below for line in _branch(child, indent + "  ")]
-
-
-def _in_short(entry):
-    """Without what is as it mostly is."""
-    usual = {"rotation_deg": [0.0] * 3, "scale": [1.0] * 3, "collections": [bpy.context.scene.collection.name]}
-    extent = entry["world_box"] is not None
-    return {
-        key: value
-        for key, value in entry.items()
-        if not (value is None or value is False or value == [] or value == usual.get(key))
-        and (extent or key not in OF_EXTENT)
     }
 
 
@@ -195,16 +172,13 @@ def _world(world):
 def _object(thing):
     data, found = thing.data, _entry(thing)
     keys = getattr(data, "shape_keys", None)
-    with chosen.Fresh() as fresh:
-        modifiers = [_told(one, one.type, values) for one, values in fresh.of_modifiers(thing)]
-        constraints = [_told(one, one.type, values) for one, values in fresh.of_constraints(thing)]
     found.update(
         data=data and data.name,
         children=sorted(child.name for child in thing.children),
         local_location=_plain(thing.location),
         local_rotation_deg=_degrees(thing.matrix_local),
-        modifiers=modifiers,
-        constraints=constraints,
+        modifiers=[_values(modifier) for modifier in thing.modifiers],
+        constraints=[_values(constraint) for constraint in thing.constraints],
         shape_keys={block.name: _plain(block.value) for block in keys.key_blocks} if keys else {},
         vertex_groups=[group.name for group in thing.vertex_groups],
         uv_maps=[layer.name for layer in getattr(data, "uv_layers", ())],
@@ -226,32 +200,39 @@ def _slots(thing):
     return [{"material": name, "faces": faces.get(index, 0)} for index, name in enumerate(names)]
 
 
-def _told(struct, kind, values):
-    """ "Bevel (BEVEL): width=0.02; segments=3"."""
-    texts = ["{}={}".format(path, _text(value)) for path, value in sorted(values.items())]
-    if len(texts) > MOST_VALUES:
-        texts[MOST_VALUES:] = ["and {} more settings".format(len(texts) - MOST_VALUES)]
-    return "{} ({}){}{}".format(struct.name, kind, ": " if texts else "", "; ".join(texts))
+def _values(struct):
+    values = {path: _plain(value) for path, value in rna.walk(struct) if value not in (None, "", [])}
+    return {"name": struct.name, "type": struct.type, "values": dict(list(values.items())[:80])}
 
 
 # ── a material ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _material(material):
     tree = material.node_tree
-    with chosen.Fresh() as fresh:
-        nodes = [_told(node, node.bl_idname, fresh.of_node(node)) for node in tree.nodes] if tree else []
-        settings = fresh.of_material(material)
+    settings = rna.walk(material, skip={"node_tree", "cycles", "grease_pencil"})
     return {
         "name": material.name,
         "users": sorted(thing.name for thing in bpy.data.objects if material.name in thing.material_slots),
-        "nodes": nodes,
+        "nodes": [_node(node) for node in tree.nodes] if tree else [],
         "links": [_link(link) for link in tree.links] if tree else [],
-        "settings": {path: _plain(value) for path, value in settings.items()},
+        "settings": {path: _plain(value) for path, value in settings if value is not None},
     }
+
+
+def _node(node):
+    linked = {socket.name for socket in node.inputs if socket.is_linked}
+    values = {
+        socket.name: _plain(socket.default_value)
+        for socket in list(node.inputs) + [s for s in node.outputs if not node.inputs]
+        if socket.name not in linked and socket.enabled and hasattr(socket, "default_value")
+    }
+    own = rna.walk(node, skip={"inputs", "outputs", "name", "type", "bl_idname", "mute", "color_tag"})
+    values.update((path, _plain(value)) for path, value in own if value not in (None, "", []))
+    return {"name": node.name, "type": node.bl_idname, "values": values}
 
 
 def _link(link):
     names = link.from_node.name, link.from_socket.name, link.to_node.name, link.to_socket.name
-    return "{}.{} -> {}.{}".format(*names)
+    return "{}.{} → {}.{}".format(*names)
 
 
 # ── plain values ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -268,16 +249,6 @@ def _plain(value):
     if hasattr(value, "__len__"):
         return [_plain(below) for below in value]
     return str(value)
-
-
-def _text(value):
-    """Short: three digits tell a setting."""
-    plain = _plain(value)
-    if isinstance(plain, float):
-        return "{:.4g}".format(plain)
-    if isinstance(plain, list):
-        return "[{}]".format(", ".join(map(_text, plain)))
-    return str(plain)
 
 
 def _degrees(matrix):

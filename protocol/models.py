@@ -100,6 +100,8 @@ class InspectRequest(Request):
     subject: Literal["scene", "object", "material", "contacts"]
     name: str = ""
     """Of the object or material; empty for the others."""
+    short: bool = False
+    """For a reader: settings as text, and only those that are not Blender's defaults."""
 
 
 # ── render ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,7 +26,8 @@ STAGE_NUMBERS = {
     name: number
     for number, name in enumerate(("initialisation", "geometry", "material", "composition", "lighting", "camera"), 1)
 }
-
+LATE = 5
+"""The number of what takes place between lighting and camera: reopened stages; and of the one loop without stages."""
 
 BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "snapshots", "status.json"}
 """What a run that was killed before its journal's first line may have left."""
@@ -61,7 +62,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
 
     def stage(self, name: str) -> Path:
-        folder = self.path / "stages" / f"{STAGE_NUMBERS[name]}_{name}"
+        folder = self.path / "stages" / f"{STAGE_NUMBERS.get(name, LATE)}_{name}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -166,12 +166,17 @@ def _digestible(value: Any) -> Any:
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The entries of a journal, oldest first, without touching it; torn and unreadable lines are left out."""
+    return (entry for _, entry in read_lines(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The same, each with the line that it was read from."""
     if not path.exists():
         return
     with path.open("rb") as lines:
         for line in lines:
             if line.endswith(b"\n") and (entry := _entry(line)) is not None:
-                yield entry
+                yield line, entry
 
 
 def _whole_entries(path: Path) -> tuple[list[dict[str, Any]], int]:

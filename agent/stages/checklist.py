@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from agent.tools.ending import VerdictInput
@@ -23,6 +24,11 @@ class Checklist(Value):
     """What the last verdict asked for."""
     approved: bool = False
     """Every item of the last verdict's list is satisfied or withdrawn."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Checklist:
+        """Begun with what was asked for from outside the stage."""
+        return cls(items=tuple(Item(id=number, text=text, round=0) for number, text in enumerate(texts, 1)))
 
     def after(self, verdict: VerdictInput, number: int) -> Checklist:
         """The list after a verdict: known items judged again, forgotten ones kept open, new ones added."""

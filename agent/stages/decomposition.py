@@ -22,7 +22,7 @@ def decompose(run: Run, rollout: int) -> SceneGraph | None:
     graph: SceneGraph | None = None
     for number in range(1, 2 + run.config.splits):
         here = place.model_copy(update={"round": number})
-        toolbox = Toolbox("decomposition", "decomposer", None)
+        toolbox = Toolbox("decomposition", "decomposer", run.reference)
         product = converse(run, here, briefing.system(), messages, toolbox, MOST_CALLS)
         if product is None:
             return graph

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from agent.errors import BudgetExhausted, RunError
 from agent.evaluation.measures import Measures
 from agent.runs.budget import BudgetReached
+from agent.runs.journal import write_atomically
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.decomposition import decompose
@@ -84,7 +85,9 @@ def _built(run: Run, graph: SceneGraph, number: int, empty: Snapshot) -> Rollout
     with Workbench(run, graph, empty) as bench:
         ending = refine(bench, INITIALISATION, run.config.rounds.initialisation, number, gate)
         last = attempt(bench, bench.round, number)
-        built = without(graph, missing_objects(bench))
+        if bench.plan:
+            write_atomically(run.folder.round(bench.stage.label, 1, number).parent / "plan.md", bench.plan + "\n")
+        built = graph.without(missing_objects(bench))
         if last.measures is None or built is None:
             return None
         return Rollout(
@@ -103,14 +106,18 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
     if len(candidates) == 1:
         return candidates[0]
     shown: list[Shown] = [
-        (one.png, one.measures, {"parts": [leaf.name for leaf in one.graph.leaves()], "problems": list(one.problems)})
-        for one in candidates
+        (one.png, one.measures, {"scene_graph": _told(one.graph), "problems": list(one.problems)}) for one in candidates
     ]
     try:
         chosen = choose(run, "selection", 1, shown, "selector")
     except BudgetReached:
         chosen = None
     return candidates[chosen] if chosen is not None else max(candidates, key=lambda one: one.measures.psnr_db)
+
+
+def _told(graph: SceneGraph) -> list[dict[str, Any]]:
+    """What tells one graph from another: names, groups and what each is."""
+    return [node.model_dump(include={"name", "parent", "kind", "description"}) for node in graph.nodes]
 
 
 class _Seen(BaseModel):
@@ -172,18 +179,3 @@ def gate(bench: Workbench) -> list[str]:
     if seen and seen.clipped_fraction > BURNT and seen.luminance_ratio > 1.5:
         problems.append("The picture is burnt out.")
     return problems
-
-
-def without(graph: SceneGraph, missing: list[str]) -> SceneGraph | None:
-    """The graph less what was never built and the groups that this leaves empty; None when nothing is left."""
-    kept = [node for node in graph.nodes if node.name not in missing]
-    while True:
-        names = {node.name for node in kept}
-        parents = {node.parent for node in kept}
-        fitting = [
-            n for n in kept if (n.parent is None or n.parent in names) and (n.kind == "part" or n.name in parents)
-        ]
-        if len(fitting) == len(kept):
-            break
-        kept = fitting
-    return SceneGraph(environment=graph.environment, nodes=tuple(kept)) if kept else None

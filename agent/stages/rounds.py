@@ -19,13 +19,14 @@ from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
 from agent.tools.ending import VerdictInput
 from agent.tools.table import Toolbox
-from agent.tools.workbench import Workbench
+from agent.tools.workbench import Ticket, Workbench
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 
 RUIN_DB = 1.0
 """What an approved attempt may lose before the choice is put to a vote, with figures shown."""
 
+NOTHING_ASKED = Checklist()
 REMARKS = 4
 """Of earlier stages that a generator is told: the last of two of them, as a rule."""
 
@@ -52,27 +53,35 @@ class Ending(Value):
     """The budget that ended it."""
 
 
-def refine(bench: Workbench, stage: Stage, rounds: int, rollout: int = -1, gate: Gate = lambda bench: []) -> Ending:
+def refine(
+    bench: Workbench,
+    stage: Stage,
+    rounds: int,
+    rollout: int = -1,
+    gate: Gate = lambda bench: [],
+    checklist: Checklist = NOTHING_ASKED,
+) -> Ending:
     """Run a stage's rounds from the head; leaves the head at the winning attempt.
 
     `gate` is a check by machine: while it finds problems no verdict can approve, and the generator is told them.
     """
     bench.begin(stage)
-    attempts, checklist, stopped = [attempt(bench, 0, rollout)], Checklist(), None
+    attempts, stopped = [attempt(bench, 0, rollout)], None
+    verified = stage.verified and bench.run.config.verifier
     conversation: list[Message] = []
     try:
         for number in range(1, rounds + 1):
             checklist = _round(bench, number, rounds, checklist, conversation, rollout, gate)
             attempts.append(attempt(bench, bench.round, rollout))
             checklist = checklist.held_back_by(_unseen(attempts[-1]))
-            if checklist.approved or bench.stalled():
+            if checklist.approved or bench.stalled() or (stage.verified and not verified and not checklist.critique):
                 break
         if not checklist.approved or _is_ruin(attempts):
-            bench.move_to(_best(bench, attempts, rollout).snapshot_id)
+            bench.move_to(best(bench, attempts, rollout).snapshot_id)
     except BudgetReached as reached:
         stopped = str(reached)
         bench.move_to(max((*attempts, attempt(bench, bench.round, rollout)), key=_score).snapshot_id)
-    return Ending(approved=checklist.approved or not stage.verified, checklist=checklist, stopped=stopped)
+    return Ending(approved=checklist.approved or not verified, checklist=checklist, stopped=stopped)
 
 
 def _round(
@@ -87,8 +96,8 @@ def _round(
     """One generator attempt and one verifier pass; the checklist after them."""
     bench.begin_round(number)
     _generate(bench, number, rounds, checklist, conversation, rollout)
-    if not bench.stage.verified:
-        return checklist
+    if not (bench.stage.verified and bench.run.config.verifier):
+        return checklist.held_back_by(gate(bench))
     return _verify(bench, number, rounds, checklist, rollout).held_back_by(gate(bench))
 
 
@@ -109,7 +118,7 @@ def attempt(bench: Workbench, number: int, rollout: int) -> Attempt:
 
     one = bench.run.journal.step(f"attempt/{bench.head.id}", Attempt, look)
     if number and one.png:
-        folder = bench.run.folder.round(bench.stage.name, number, rollout)
+        folder = bench.run.folder.round(bench.stage.label, number, rollout)
         write_atomically(folder / "render.png", one.png)
         write_atomically(folder / "comparison.png", comparison_png(bench.run.reference, one.png))
     return one
@@ -126,8 +135,8 @@ def _generate(
     else:
         scene = _now(bench, rollout)
         conversation.append(briefing.first(number, bench.graph, scene, remarks=bench.remarks[-REMARKS:], **told))
-    place = Place(rollout=rollout, stage=stage.name, round=number, role="generator", ordinal=0)
-    run.console.step(f"{stage.name} · round {number} of {rounds} · generator")
+    place = Place(rollout=rollout, stage=stage.label, round=number, role="generator", ordinal=0)
+    run.console.step(f"{stage.label} · round {number} of {rounds} · generator")
     toolbox = Toolbox(stage.name, "generator", bench)
     product = converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
     bench.remark("generator", str((product or {}).get("summary", "")))
@@ -138,14 +147,15 @@ def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, ro
     briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout)
     told = {"checklist": checklist.told(), "critique": checklist.critique}
     first = briefing.first(number, bench.graph, _now(bench, rollout), **told)
-    place = Place(rollout=rollout, stage=stage.name, round=number, role="verifier", ordinal=0)
-    run.console.step(f"{stage.name} · round {number} of {rounds} · verifier")
+    place = Place(rollout=rollout, stage=stage.label, round=number, role="verifier", ordinal=0)
+    run.console.step(f"{stage.label} · round {number} of {rounds} · verifier")
     toolbox = Toolbox(stage.name, "verifier", bench)
     product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
     if product is None:
         return checklist.model_copy(update={"critique": "The verifier came to no verdict.", "approved": False})
     verdict = VerdictInput.model_validate(product)
     bench.remark("verifier", verdict.critique)
+    bench.file(Ticket(stage=one.stage, by=stage.name, text=one.text) for one in verdict.tickets)
     return checklist.after(verdict, number)
 
 
@@ -155,12 +165,12 @@ def _now(bench: Workbench, rollout: int) -> SceneNow | None:
     return SceneNow(png=found.png, measures=found.measures) if found.measures else None
 
 
-def _best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attempt:
+def best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attempt:
     """The best of all attempts and the start, chosen from pictures and figures shown in random order."""
     distinct = list({one.snapshot_id: one for one in attempts if one.measures is not None}.values())
     if len(distinct) < 2:
         return distinct[0] if distinct else attempts[-1]
-    run, stage = bench.run, bench.stage.name
+    run, stage = bench.run, bench.stage.label
     order = random.Random(f"{run.config.seed}/{stage}/{rollout}").sample(distinct, len(distinct))
     shown: list[Shown] = [(one.png, one.measures, {}) for one in order if one.measures is not None]
     chosen = choose(run, stage, bench.round, shown, "chooser", rollout)

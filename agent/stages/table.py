@@ -5,6 +5,8 @@ from __future__ import annotations
 from protocol.models import Value
 from sandbox.transaction import FACTORS
 
+EVERYTHING = frozenset(FACTORS) - {"host"}
+
 
 class Stage(Value):
     name: str
@@ -17,11 +19,23 @@ class Stage(Value):
     keeps_slots: bool = False
     """Material slots and UV maps that an edit loses by swapping a mesh are put back."""
     verified: bool = True
+    reopened: bool = False
+    """Once more, at the run's end, for the tickets that later stages have filed."""
+
+    @property
+    def label(self) -> str:
+        """What is unique in a run; the name, which prompts and tools go by, comes again when it is reopened."""
+        return f"{self.name}_again" if self.reopened else self.name
+
+    def before(self) -> tuple[str, ...]:
+        """Names of the refining stages that come before it."""
+        names = [stage.name for stage in REFINING]
+        return tuple(names[: names.index(self.name)]) if self.name in names else ()
 
 
 INITIALISATION = Stage(
     name="initialisation",
-    scope=frozenset(FACTORS) - {"host"},
+    scope=EVERYTHING,
     judges="presence of every part and coverage of the picture: all in the frame, not cropped, well exposed",
     keeps_objects=False,
 )
@@ -48,4 +62,13 @@ REFINING = (
         judges="direction, height, softness, colour temperature, exposure and contrast of the light",
     ),
 )
+ALIGNMENT = Stage(name="alignment", scope=frozenset({"camera"}), judges="framing", verified=False)
+"""Of the camera to the picture, by machine, before the refining stages."""
+MONOLITHIC = Stage(
+    name="monolithic",
+    scope=EVERYTHING,
+    judges="everything: shapes, materials, placement, light and framing",
+    keeps_slots=False,
+)
+"""One loop over all factors: the ablation that the stages are measured against."""
 CAMERA = Stage(name="camera", scope=frozenset({"camera"}), judges="framing", verified=False)

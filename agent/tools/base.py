@@ -33,6 +33,8 @@ class Outcome(Value):
     committed: bool = False
     failure: str | None = None
     """Of an edit that was rolled back: what is compared to find that the model turns in circles."""
+    plan: str | None = None
+    """Of a plan that was handed in: nothing may be built before there is one."""
     product: dict[str, Any] | None = None
     """Of a tool that ends the conversation: what the conversation was for."""
 
@@ -57,6 +59,8 @@ class Tool:
     """(workbench, input) → outcome."""
     ends: bool = False
     """A successful call ends the conversation."""
+    builds: bool = False
+    """It may change the scene: not before the plan, where one is asked for."""
 
     def spec(self) -> ToolSpec:
         schema = _untitled(self.input.model_json_schema())

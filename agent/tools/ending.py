@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from agent.picture import Reference
 from agent.scene_graph import SceneGraph, SceneNode
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
+from agent.tools.workbench import Workbench
+
+MOST_UNCOVERED = 0.1
+"""Share of a cut-out that may lie in no part's box: boxes are read off by eye."""
 
 
 class SubmitSceneGraphInput(ToolInput):
@@ -18,13 +25,35 @@ class SubmitSceneGraphInput(ToolInput):
     """True when every leaf is one component that a Blender primitive can approximate."""
 
 
-def submit_scene_graph(_: object, given: SubmitSceneGraphInput) -> Outcome:
+def submit_scene_graph(reference: Reference, given: SubmitSceneGraphInput) -> Outcome:
     try:
         graph = SceneGraph(environment=given.environment, nodes=given.nodes)
     except ValidationError as error:
         return refused("the graph is not valid", accepted=False, problems=[e["msg"] for e in error.errors()])
+    if problem := uncovered(graph, reference):
+        return refused("the graph does not cover the picture", accepted=False, problems=[problem])
     product = {"graph": graph.model_dump(mode="json"), "complete": given.complete}
     return answered({"accepted": True, "problems": []}, product=product)
+
+
+def uncovered(graph: SceneGraph, reference: Reference) -> str:
+    """What of a cut-out lies in no part's box, in words; empty where little does, and for a picture without a mask."""
+    if reference.mask is None:
+        return ""
+    bare = reference.mask.copy()
+    height, width = bare.shape
+    for left, top, right, bottom in (leaf.picture_box for leaf in graph.leaves() if leaf.picture_box):
+        rows = slice(math.floor(top * height), math.ceil(bottom * height))
+        bare[rows, math.floor(left * width) : math.ceil(right * width)] = False
+    share = float(bare.sum()) / max(1.0, float(reference.mask.sum()))
+    if share <= MOST_UNCOVERED:
+        return ""
+    ys, xs = np.nonzero(bare)
+    x, y = float(np.median(xs)) / width, float(np.median(ys)) / height
+    return (
+        f"{share:.0%} of what the picture shows lies in no part's picture_box, most of it around ({x:.2f}, {y:.2f}): "
+        "a part is missing, or a box is wrong."
+    )
 
 
 class SubmitPlanInput(ToolInput):
@@ -33,7 +62,9 @@ class SubmitPlanInput(ToolInput):
 
 
 def submit_plan(_: object, given: SubmitPlanInput) -> Outcome:
-    return answered({"ok": True})
+    if not given.plan.strip():
+        return refused("the plan is empty")
+    return answered({"ok": True}, plan=given.plan)
 
 
 class FinishInput(ToolInput):
@@ -55,11 +86,22 @@ class VerdictItem(ToolInput):
     """The reason why the item no longer counts."""
 
 
+class VerdictTicket(ToolInput):
+    """What is wrong in a factor that an earlier stage is there for."""
+
+    stage: Literal["geometry", "material", "composition", "lighting"]
+    """Whose it is to mend."""
+    text: str = Field(max_length=300)
+    """Which object, what is wrong, what it should be."""
+
+
 class VerdictInput(ToolInput):
     items: tuple[VerdictItem, ...] = Field(max_length=40)
     critique: str
     """What the generator should do next, concretely."""
     decision: Literal["approve", "revise"]
+    tickets: tuple[VerdictTicket, ...] = Field((), max_length=4)
+    """For earlier stages, which may be reopened at the end; they do not bear on the decision."""
 
     @model_validator(mode="after")
     def _approve_when_all_is_satisfied(self) -> VerdictInput:
@@ -71,7 +113,11 @@ class VerdictInput(ToolInput):
         return self
 
 
-def verdict(_: object, given: VerdictInput) -> Outcome:
+def verdict(bench: Workbench, given: VerdictInput) -> Outcome:
+    earlier = bench.stage.before()
+    if wrong := [ticket.stage for ticket in given.tickets if ticket.stage not in earlier]:
+        may = ", ".join(earlier) or "none"
+        return refused(f"a ticket is for an earlier stage, not for {wrong[0]}; earlier than {bench.stage.name}: {may}")
     return answered({"ok": True}, product=given.model_dump(mode="json"))
 
 

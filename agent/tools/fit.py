@@ -217,5 +217,6 @@ TOOLS = (
         "the best as one ordinary edit if it measures better. Start close and keep ranges narrow.",
         FitInput,
         fit,
+        builds=True,
     ),
 )

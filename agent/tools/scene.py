@@ -141,7 +141,7 @@ def inspect(bench: Workbench, given: InspectInput) -> Outcome:
     contacts = given.subject == "contacts"
     if contacts and not bench.run.config.hints:
         return refused("contacts are not measured in this run", head=bench.head.id)
-    request = InspectRequest(subject=given.subject, name=given.name)
+    request = InspectRequest(subject=given.subject, name=given.name, short=True)
     try:
         reply, _ = bench.ask(request, CONTACTS_S if contacts else None)
         assert isinstance(reply, InspectReply)
@@ -303,6 +303,7 @@ TOOLS = (
         "view and how it measures against the reference.",
         RunCodeInput,
         run_code,
+        builds=True,
     ),
     Tool(
         "look",

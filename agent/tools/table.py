@@ -27,6 +27,8 @@ TABLE: dict[tuple[str, Role], tuple[str, ...]] = {
     ("composition", "verifier"): _WATCHES,
     ("lighting", "generator"): _EDITS,
     ("lighting", "verifier"): _WATCHES,
+    ("monolithic", "generator"): _EDITS,
+    ("monolithic", "verifier"): _WATCHES,
     ("camera", "generator"): _EDITS,
 }
 """The choice of the best attempt is ("selection", "selector")'s tool too, with its own prompt."""
@@ -64,5 +66,7 @@ class Toolbox:
             return refused(f"there is no tool {call.name!r} here; there are: {', '.join(self.names())}")
         if last and not tool.ends:
             return refused("the calls are used up", may_still_be_called=list(self.ending_names()))
+        if tool.builds and "submit_plan" in self.names() and not self._bench.plan:
+            return refused("hand in the plan first, with submit_plan")
         given = parse_input(tool.input, call.input)
         return refused(f"{call.name}: {given}") if isinstance(given, str) else tool.use(self._bench, given)

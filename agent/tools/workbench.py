@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image
 from pydantic import BaseModel
@@ -21,7 +21,8 @@ from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
-from agent.stages.table import Stage
+from agent.stages.table import EVERYTHING, Stage
+from agent.tools.base import Outcome
 from protocol.client import Answer
 from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProtocolViolated
 from protocol.models import RenderReply, RenderRequest, Request, TargetView, Value, View
@@ -42,6 +43,15 @@ class Remark(Value):
 
     stage: str
     """And the role: "geometry, verifier"."""
+    text: str
+
+
+class Ticket(Value):
+    """What a verifier found wrong in a factor of an earlier stage."""
+
+    stage: str
+    by: str
+    """The stage that filed it."""
     text: str
 
 
@@ -66,6 +76,10 @@ class Workbench:
         self._head = head
         self._names: list[str] = []
         self._failures: list[str] = []
+        self.plan: str | None = None
+        """What was handed in before anything was built."""
+        self.tickets: list[Ticket] = []
+        """What later stages ask of earlier ones."""
         self.remarks: list[Remark] = []
         """What was said last, in each stage so far, of what is still open."""
         self._in_temporary = False
@@ -88,7 +102,8 @@ class Workbench:
 
     def begin(self, stage: Stage) -> None:
         """Start a stage: in a clean process, with fresh names, from the head."""
-        self.stage, self.round = stage, 1
+        self.stage = stage if self.run.config.scopes else stage.model_copy(update={"scope": EVERYTHING})
+        self.round = 1
         self.start = self.head
         self._names = [self.head.id]
         if self._session is not None:
@@ -97,6 +112,11 @@ class Workbench:
     @property
     def _limits(self) -> StageLimits:
         return self.run.config.limits.of(self.stage.name)
+
+    def file(self, tickets: Iterable[Ticket]) -> None:
+        """Remember what this stage asks of earlier ones, each once."""
+        known = {(one.stage, one.text) for one in self.tickets}
+        self.tickets += [one for one in tickets if (one.stage, one.text) not in known]
 
     def remark(self, role: str, text: str) -> None:
         """Remember what a role of this stage has said last, for the stages after it."""
@@ -116,14 +136,15 @@ class Workbench:
         if committed:
             self._names.append(snapshot_id)
 
-    def follow(self, head: str | None, committed: bool, failure: str | None) -> None:
-        """Take over where a tool call, done now or recorded, has left the scene."""
-        if head is not None:
-            self.move_to(head, committed)
-        if committed:
+    def follow(self, outcome: Outcome) -> None:
+        """Take over where a tool call, done now or recorded, has left the work."""
+        if outcome.head is not None:
+            self.move_to(outcome.head, outcome.committed)
+        if outcome.committed:
             self._failures.clear()
-        if failure is not None:
-            self._failures.append(failure)
+        if outcome.failure is not None:
+            self._failures.append(outcome.failure)
+        self.plan = outcome.plan or self.plan
 
     # ── snapshots by name ─────────────────────────────────────────────────────────────────────────────────────────────
     def named(self, name: str) -> str | None:

@@ -8,7 +8,7 @@ from scripted_model import GRAPH, ScriptedModel
 
 from agent.config import Budget, Config
 from agent.console import Console
-from agent.conversation import converse
+from agent.conversation import CONCLUDING, converse
 from agent.models.base import Message, ModelReply, Place, Text, ToolCall, Usage
 from agent.runs.budget import BudgetReached, Ledger
 from agent.runs.journal import Journal
@@ -34,7 +34,7 @@ def world(tmp_path):
 def talk(world, script, most_calls=5):
     model = ScriptedModel({("decomposition", "decomposer"): script})
     messages = [Message(role="user", content=(Text(text="decompose"),))]
-    toolbox = Toolbox("decomposition", "decomposer", None)
+    toolbox = Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None))
     product = converse(world(model), GRAPHER, "system", messages, toolbox, most_calls)
     return product, messages, model
 
@@ -76,13 +76,21 @@ def test_words_where_a_tool_is_needed_are_answered_and_end_after_three(world):
 
 
 def test_on_the_last_call_the_model_is_told_and_only_what_ends_the_conversation_works(world):
-    product, messages, model = talk(world, [("say", {"text": "hm"})] * 2, most_calls=2)
+    other = {**GRAPH, "nodes": []}
+    product, messages, model = talk(world, [("submit_scene_graph", other)] * 9, most_calls=2)
     assert product is None
-    assert "submit_scene_graph" in messages[-3].content[0].text
-    assert [request.tools for request in model.requests] == [model.requests[0].tools] * 2
+    said = [block.text for message in messages for block in message.content if block.type == "text"]
+    assert sum("Your calls for this pass are used up" in text for text in said) == 1
+    assert [request.tools for request in model.requests] == [model.requests[0].tools] * (2 + CONCLUDING)
     call = ToolCall(id="1", name="look", input={})
     refused = Toolbox("geometry", "verifier", None).use(call, last=True)
     assert json.loads(refused.content[0].text)["may_still_be_called"] == ["verdict"]
+
+
+def test_an_end_that_was_not_accepted_on_the_last_call_can_still_be_mended(world):
+    product, _, model = talk(world, [("submit_scene_graph", {**GRAPH, "nodes": []})] * 2, most_calls=2)
+    assert product is not None
+    assert len(model.requests) == 3
 
 
 def test_a_conversation_does_not_end_in_a_reply_whose_other_call_failed(world):
@@ -96,7 +104,7 @@ def test_a_conversation_does_not_end_in_a_reply_whose_other_call_failed(world):
 
     messages = [Message(role="user", content=(Text(text="decompose"),))]
     model = Hasty({("decomposition", "decomposer"): [("submit_scene_graph", GRAPH)] * 2})
-    toolbox = Toolbox("decomposition", "decomposer", None)
+    toolbox = Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None))
     assert converse(world(model), GRAPHER, "s", messages, toolbox, 5) is not None
     assert len(model.requests) == 2
     assert [result.is_error for result in messages[2].content] == [True, True]
@@ -123,7 +131,14 @@ def test_a_used_up_budget_stops_before_the_next_call_also_in_the_next_process(wo
     for _ in range(2):
         messages = [Message(role="user", content=(Text(text="decompose"),))]
         with pytest.raises(BudgetReached, match="2 calls"):
-            converse(world(model, budget), GRAPHER, "system", messages, Toolbox("decomposition", "decomposer", None), 9)
+            converse(
+                world(model, budget),
+                GRAPHER,
+                "system",
+                messages,
+                Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)),
+                9,
+            )
         assert len(model.requests) == 2
 
 
@@ -138,4 +153,14 @@ def test_a_refusal_ends_the_conversation_without_a_product(world):
             return ModelReply(content=(Text(text="no"),), stop="refusal", model="refusing")
 
     messages = [Message(role="user", content=(Text(text="decompose"),))]
-    assert converse(world(Refusing()), GRAPHER, "s", messages, Toolbox("decomposition", "decomposer", None), 5) is None
+    assert (
+        converse(
+            world(Refusing()),
+            GRAPHER,
+            "s",
+            messages,
+            Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)),
+            5,
+        )
+        is None
+    )

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from needs import lacking
-from PIL import Image, ImageDraw
+from PIL import Image
+from scripted_runs import ENVIRONMENT, SCRIPTED, draw_box, entries, start
 
 from agent.delivery import Result
 from agent.last_screen import last_screen
@@ -19,32 +20,10 @@ from agent.runs.folder import RunFolder
 
 pytestmark = pytest.mark.blender
 
-HERE = Path(__file__).resolve().parent
-SCRIPTED = HERE.parent / "fakes" / "run_scripted.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{SCRIPTED.parent}"}
-
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    path = tmp_path_factory.mktemp("picture") / "box.png"
-    image = Image.new("RGBA", (96, 96), (0, 0, 0, 0))
-    ImageDraw.Draw(image).rectangle((30, 30, 66, 66), fill=(180, 30, 30, 255))
-    image.save(path)
-    return path
-
-
-def start(*arguments, asked, **environment):
-    return subprocess.run(
-        [sys.executable, str(SCRIPTED), *map(str, arguments)],
-        env={**ENVIRONMENT, "ASKED": str(asked), **environment},
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-
-
-def entries(folder):
-    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return draw_box(tmp_path_factory.mktemp("picture") / "box.png")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import pytest
 from pydantic import ValidationError
 
 from agent.scene_graph import SceneGraph
-from agent.stages.initialisation import without
 
 
 def node(name, parent=None, kind="part"):
@@ -43,5 +42,14 @@ def test_what_is_no_tree_of_valid_names_is_refused_with_the_reason(nodes, told):
 
 def test_what_was_never_built_leaves_the_graph_with_the_groups_it_empties():
     made = graph(node("Cup", kind="group"), node("Body", "Cup"), node("Plate"))
-    assert [one.name for one in without(made, ["Body"]).nodes] == ["Plate"]
-    assert without(made, ["Body", "Plate"]) is None
+    assert [one.name for one in made.without(["Body"]).nodes] == ["Plate"]
+    assert made.without(["Body", "Plate"]) is None
+
+
+def test_relations_are_to_other_nodes_and_go_with_what_they_are_to():
+    stands = {**node("Cup"), "relations": [{"relation": "stands on", "to": "Plate"}]}
+    made = graph(stands, node("Plate"))
+    assert made.without(["Plate"]).nodes[0].relations == ()
+    for to in ("Table", "Cup"):
+        with pytest.raises(ValidationError, match="no other node"):
+            graph({**node("Cup"), "relations": [{"relation": "stands on", "to": to}]}, node("Plate"))

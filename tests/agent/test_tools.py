@@ -87,7 +87,9 @@ def built(run):
     """The scene's snapshot."""
     with bench_of(run, GRAPH) as bench:
         bench.begin(INITIALISATION)
-        outcome = Desk(bench).run(SCENE)
+        desk = Desk(bench)
+        desk.use("submit_plan", plan="everything at once")
+        outcome = desk.run(SCENE)
         assert outcome.committed, facts(outcome)
         yield bench
 
@@ -400,7 +402,7 @@ def test_names_and_figures_survive_a_resume(desk):
     with Workbench(bench.run, bench.graph, bench.start) as resumed:
         resumed.begin(GEOMETRY)
         for outcome in outcomes:
-            resumed.follow(outcome.head, outcome.committed, outcome.failure)
+            resumed.follow(outcome)
         assert facts(Desk(resumed).use("snapshots")) == before
         assert resumed._session is None, "listing needs no Blender"
 

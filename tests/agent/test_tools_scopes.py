@@ -4,13 +4,13 @@ import pytest
 from benches import Desk, bench_of, facts, graph_of, opened_run
 from PIL import Image
 
-from agent.stages.table import CAMERA, INITIALISATION, REFINING
+from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING
 from protocol.models import FingerprintRequest
 from sandbox.transaction import FACTORS
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 
-STAGES = {stage.name: stage for stage in (INITIALISATION, *REFINING, CAMERA)}
+STAGES = {stage.name: stage for stage in (INITIALISATION, *REFINING, MONOLITHIC, CAMERA)}
 
 START = """
 import bpy
@@ -159,7 +159,9 @@ def bench(run):
     parts = ({"name": name, "parent": "Set"} for name in ("Cup", "Plate"))
     with bench_of(run, graph_of({"name": "Set", "kind": "group"}, *parts)) as bench:
         bench.begin(INITIALISATION)
-        outcome = Desk(bench).run(START)
+        desk = Desk(bench)
+        desk.use("submit_plan", plan="everything at once")
+        outcome = desk.run(START)
         assert outcome.committed, facts(outcome)
         yield bench
 

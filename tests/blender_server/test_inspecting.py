@@ -25,8 +25,8 @@ def rich(shared, rich_file):
     return shared
 
 
-def inspect(server, subject, name=""):
-    what = server.call(InspectRequest(subject=subject, name=name)).what
+def inspect(server, subject, name="", short=False):
+    what = server.call(InspectRequest(subject=subject, name=name, short=short)).what
     assert json.loads(json.dumps(what, allow_nan=False)) == what
     return what
 
@@ -40,7 +40,7 @@ def test_objects_are_told_in_the_world(rich):
     assert cup["parent"] == "Table" and cup["materials"] == ["Blue"] and cup["type"] == "MESH"
     assert cup["location"] == pytest.approx([0, 0, 1.75])
     assert cup["world_box"][0] == pytest.approx([-0.25, -0.25, 1.5]) and cup["dimensions"] == pytest.approx([0.5] * 3)
-    assert (cup["vertices"], cup["faces"]) == (8, 6) and "hidden" not in cup and "rotation_deg" not in cup
+    assert (cup["vertices"], cup["faces"], cup["hidden"]) == (8, 6, False)
 
 
 def test_projected_boxes_are_where_the_render_shows_the_objects(rich):
@@ -98,7 +98,7 @@ def test_what_is_behind_the_camera_has_no_projected_box(rich):
     rich.call(
         ExecuteRequest(source='bpy.data.objects["Cup"].parent = None\nbpy.data.objects["Cup"].location = (8, -16, 7)')
     )
-    assert "projected_box" not in entries(rich)["Cup"]
+    assert entries(rich)["Cup"]["projected_box"] is None
 
 
 def test_a_ground_that_reaches_behind_the_camera_has_a_bounded_box(rich):
@@ -122,11 +122,6 @@ def test_a_scene_without_anything_is_told_too(server):
     assert (what["objects"], what["camera"], what["world"]) == ([], None, None)
 
 
-def test_the_tree_names_every_object_below_its_parent(rich):
-    tree = inspect(rich, "scene")["tree"]
-    assert tree == ["Camera", "Ground", "Kitchen", "Label", "Lamp", "Table", "  Cup", "Wire"]
-
-
 def test_a_wire_is_as_large_as_it_is_seen_not_as_its_control_points_reach(rich):
     low, high = entries(rich)["Wire"]["world_box"]
     assert low == pytest.approx([0, -0.05, 1.95], abs=1e-3) and high == pytest.approx([2, 0.05, 2.05], abs=1e-3)
@@ -134,15 +129,50 @@ def test_a_wire_is_as_large_as_it_is_seen_not_as_its_control_points_reach(rich):
 
 def test_an_object_shows_its_modifiers_slots_and_keys(rich):
     what = inspect(rich, "object", "Table")
-    bevel, smooth = what["modifiers"]
-    assert bevel.startswith("Bevel (BEVEL): width=0.02") and smooth == "Smooth (SUBSURF)"
+    assert [modifier["type"] for modifier in what["modifiers"]] == ["BEVEL", "SUBSURF"]
+    assert what["modifiers"][0]["values"]["width"] == 0.02
     assert what["slots"] == [{"material": "Red", "faces": 6}, {"material": "Blue", "faces": 0}]
     assert what["shape_keys"] == {"Basis": 0.0, "Tall": 0.0} and what["vertex_groups"] == ["Legs"]
-    assert what["children"] == ["Cup"] and what["uv_maps"] == ["UVMap"] and what["hidden"] is False
-    cup = inspect(rich, "object", "Cup")
-    assert cup["custom"] == {"maker": "us"} and cup["constraints"] == ["Limit (LIMIT_LOCATION)"]
+    assert what["children"] == ["Cup"] and what["uv_maps"] == ["UVMap"]
+    assert inspect(rich, "object", "Cup")["custom"] == {"maker": "us"}
     for name in ("Camera", "Lamp", "Kitchen", "Wire", "Label"):
         assert inspect(rich, "object", name)["name"] == name
+
+
+def test_a_material_shows_values_and_links(rich):
+    what = inspect(rich, "material", "Red")
+    nodes = {node["name"]: node for node in what["nodes"]}
+    assert nodes["Principled BSDF"]["values"]["Roughness"] == 0.5
+    assert "Base Color" not in nodes["Principled BSDF"]["values"]
+    assert "Picture.Color → Principled BSDF.Base Color" in what["links"]
+    assert what["users"] == ["Table"]
+
+
+# ── in short ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_the_tree_names_every_object_below_its_parent(rich):
+    tree = inspect(rich, "scene", short=True)["tree"]
+    assert tree == ["Camera", "Ground", "Kitchen", "Label", "Lamp", "Table", "  Cup", "Wire"]
+
+
+def test_what_is_as_usual_is_left_out(rich):
+    told = {entry["name"]: entry for entry in inspect(rich, "scene", short=True)["objects"]}
+    assert told["Kitchen"] == {"name": "Kitchen", "type": "EMPTY", "location": [0.0, 0.0, 0.0]}
+    assert told["Cup"]["parent"] == "Table" and not {"hidden", "rotation_deg", "collections"} & told["Cup"].keys()
+    assert told["Wire"]["collections"] == ["Scene Collection", "Things"]
+
+
+def test_what_is_nought_is_no_reason_to_leave_it_out(rich):
+    rich.call(ExecuteRequest(source='bpy.data.objects["Cup"].location.x = -90'))
+    cup = next(one for one in inspect(rich, "scene", short=True)["objects"] if one["name"] == "Cup")
+    assert cup["in_frame"] == 0.0
+
+
+def test_modifiers_and_constraints_show_what_was_set(rich):
+    bevel, smooth = inspect(rich, "object", "Table", short=True)["modifiers"]
+    assert bevel.startswith("Bevel (BEVEL): width=0.02") and smooth == "Smooth (SUBSURF)"
+    assert inspect(rich, "object", "Cup", short=True)["constraints"] == ["Limit (LIMIT_LOCATION)"]
+    for name in ("Camera", "Lamp", "Kitchen", "Wire", "Label"):
+        assert inspect(rich, "object", name, short=True)["name"] == name
 
 
 def test_a_material_shows_what_was_set_and_its_links(rich):
@@ -160,7 +190,7 @@ bpy.data.materials["Red"].use_backface_culling = True
 """
         )
     )
-    what = inspect(rich, "material", "Red")
+    what = inspect(rich, "material", "Red", short=True)
     assert [node.replace("ColorRamp", "Color Ramp") for node in what["nodes"]] == [  # 4.0 wrote it apart
         "Principled BSDF (ShaderNodeBsdfPrincipled): Roughness=0.125",
         "Material Output (ShaderNodeOutputMaterial)",
@@ -169,8 +199,8 @@ bpy.data.materials["Red"].use_backface_culling = True
         "Value (ShaderNodeValue): Value=3.5",
     ]
     assert "Picture.Color -> Principled BSDF.Base Color" in what["links"]
-    assert what["users"] == ["Table"] and what["settings"] == {"use_backface_culling": True}
-    group = next(node for node in inspect(rich, "material", "Blue")["nodes"] if node.startswith("Group"))
+    assert what["users"] == ["Table"] and what["settings"] == {"use_backface_culling": "True"}
+    group = next(node for node in inspect(rich, "material", "Blue", short=True)["nodes"] if node.startswith("Group"))
     assert group.startswith("Group (ShaderNodeGroup)")
 
 
@@ -180,7 +210,7 @@ def test_inspecting_leaves_nothing_behind(rich):
     before = rich.evaluate(count)
     fingerprint = rich.fingerprint()
     for subject, name in (("scene", ""), ("object", "Table"), ("object", "Cup"), ("material", "Blue")):
-        inspect(rich, subject, name)
+        inspect(rich, subject, name, short=True)
     inspect(rich, "contacts")
     assert rich.evaluate(count) == before and rich.fingerprint() == fingerprint
 

@@ -68,7 +68,7 @@ class Desk:
     def use(self, name, /, **given):
         """The outcome of a call, followed as a conversation follows it."""
         outcome = self.toolbox.use(ToolCall(id="1", name=name, input=given))
-        self.bench.follow(outcome.head, outcome.committed, outcome.failure)
+        self.bench.follow(outcome)
         return outcome
 
     def run(self, code):

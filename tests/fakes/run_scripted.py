@@ -1,12 +1,14 @@
 """The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right
 after the n-th line that it adds to the journal; KILL_IN_CALL=n: in the middle of its n-th model call. Every model call
-is noted in the file that ASKED names.
+is noted in the file that ASKED names, with its first message in the one that TOLD names. SCRIPT=[[stage, role, calls],
+…] adds to the script.
 """
 
+import json
 import os
 import signal
 
-from scripted_model import ScriptedModel
+from scripted_model import BUILD, ScriptedModel
 
 from agent import cli, commands
 from agent.conversation import reply_key
@@ -19,6 +21,10 @@ class Noting(ScriptedModel):
             os.kill(os.getpid(), signal.SIGKILL)
         with open(os.environ["ASKED"], "a") as asked:
             asked.write(reply_key(request) + "\n")
+        if "TOLD" in os.environ:
+            texts = [block.text for block in request.messages[0].content if block.type == "text"]
+            with open(os.environ["TOLD"], "a") as told:
+                told.write(json.dumps([request.place.stage, request.place.role, "\n".join(texts)]) + "\n")
         return super().reply(request)
 
 
@@ -29,8 +35,9 @@ def note_and_die(self, event, **facts):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+script = {(stage, role): calls for stage, role, calls in json.loads(os.environ.get("SCRIPT", "[]"))}
 noted = Journal.note
 note_and_die.left = int(os.environ.get("KILL_AFTER", 0))
 Journal.note = note_and_die
-commands.make_model = lambda config: Noting()
+commands.make_model = lambda config: Noting({**BUILD, **script})
 cli.main()

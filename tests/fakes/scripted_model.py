@@ -40,8 +40,8 @@ bpy.context.scene.world = world
 GRAPH = {
     "environment": "nothing but white",
     "nodes": [
-        {"name": "Box", "kind": "part", "description": "a red box"},
-        {"name": "Lid", "kind": "part", "description": "a blue lid"},
+        {"name": "Box", "kind": "part", "description": "a red box", "picture_box": [0.2, 0.3, 0.8, 0.8]},
+        {"name": "Lid", "kind": "part", "description": "a blue lid", "picture_box": [0.2, 0.2, 0.8, 0.35]},
     ],
     "complete": True,
 }

@@ -61,7 +61,7 @@ def _leaf(reading: Reading, part: Part) -> dict[str, Any]:
     color = ", ".join(f"{value:.2f}" for value in to_srgb(np.array(part.color)))
     left, top, right, bottom = part.shape.box
     width, height = reading.frame.width, reading.frame.height
-    upon = [f"lies upon {reading.parts[part.upon].name}"] if part.upon is not None else []
+    upon = [{"relation": "lies upon", "to": reading.parts[part.upon].name}] if part.upon is not None else []
     return _node(
         part.name,
         reading.group(part.silhouette),

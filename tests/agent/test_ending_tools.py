@@ -1,0 +1,99 @@
+"""What ends a conversation is checked by machine: a graph covers the picture, a plan comes first, tickets go back."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from agent.models.base import ToolCall
+from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING
+from agent.tools.table import Toolbox
+
+GEOMETRY, MATERIAL, COMPOSITION, LIGHTING = REFINING
+
+
+def told(outcome):
+    return json.loads(outcome.content[0].text)
+
+
+def submit(mask, *boxes):
+    nodes = [
+        {"name": f"Part{n}", "kind": "part", "description": "a thing", "picture_box": box}
+        for n, box in enumerate(boxes)
+    ]
+    given = {"environment": "white", "nodes": nodes, "complete": True}
+    toolbox = Toolbox("decomposition", "decomposer", SimpleNamespace(mask=mask))
+    return toolbox.use(ToolCall(id="1", name="submit_scene_graph", input=given))
+
+
+def two_things():
+    mask = np.zeros((100, 200), dtype=bool)
+    mask[20:80, 20:60] = mask[20:80, 140:180] = True
+    return mask
+
+
+def test_a_graph_that_leaves_out_what_a_cut_out_shows_is_refused_with_how_much_and_where():
+    outcome = submit(two_things(), [0.1, 0.2, 0.3, 0.8])
+    assert outcome.is_error and outcome.product is None
+    (problem,) = told(outcome)["problems"]
+    assert problem.startswith("50% of what the picture shows") and "(0.80, 0.49)" in problem
+
+
+def test_a_graph_that_covers_a_cut_out_up_to_what_eyes_miss_is_accepted():
+    assert submit(two_things(), [0.1, 0.2, 0.3, 0.8], [0.71, 0.22, 0.9, 0.8]).product is not None
+
+
+def test_a_full_picture_may_show_what_belongs_to_no_part():
+    assert submit(None, [0.1, 0.2, 0.3, 0.8]).product is not None
+
+
+@pytest.mark.parametrize("box", [[0.5, 0, 0.4, 1], [0, 0, 1.2, 1], [0, -0.1, 1, 1], [0, 0.3, 1, 0.3]])
+def test_a_box_that_is_none_is_refused(box):
+    assert "picture_box" in json.dumps(told(submit(None, box)))
+
+
+@pytest.mark.parametrize("name", ["run_code", "fit"])
+def test_nothing_is_built_before_a_plan_was_handed_in(name):
+    toolbox = Toolbox("initialisation", "generator", SimpleNamespace(plan=None))
+    outcome = toolbox.use(ToolCall(id="1", name=name, input={"purpose": "x", "code": "y"}))
+    assert outcome.is_error and "plan" in told(outcome)["error"]
+
+
+def test_a_plan_is_carried_on_and_an_empty_one_is_none():
+    toolbox = Toolbox("initialisation", "generator", SimpleNamespace(plan=None))
+    assert toolbox.use(ToolCall(id="1", name="submit_plan", input={"plan": "box first"})).plan == "box first"
+    assert toolbox.use(ToolCall(id="1", name="submit_plan", input={"plan": " \n"})).is_error
+
+
+def judge(stage, *tickets):
+    given = {"items": [], "critique": "", "decision": "approve", "tickets": list(tickets)}
+    toolbox = Toolbox(stage.name, "verifier", SimpleNamespace(stage=stage))
+    return toolbox.use(ToolCall(id="1", name="verdict", input=given))
+
+
+@pytest.mark.parametrize(
+    ("stage", "of", "is_taken"),
+    [
+        (LIGHTING, "geometry", True),
+        (LIGHTING, "composition", True),
+        (COMPOSITION, "material", True),
+        (MATERIAL, "lighting", False),
+        (GEOMETRY, "geometry", False),
+        (INITIALISATION, "geometry", False),
+    ],
+)
+def test_a_ticket_goes_to_an_earlier_stage_only(stage, of, is_taken):
+    outcome = judge(stage, {"stage": of, "text": "Cup: too tall by a third"})
+    assert outcome.is_error is not is_taken
+    assert (outcome.product is not None) is is_taken
+
+
+def test_no_ticket_goes_to_a_stage_that_is_none_of_the_four():
+    assert judge(LIGHTING, {"stage": "camera", "text": "x"}).is_error
+
+
+def test_what_comes_before_a_stage_is_told_in_order():
+    assert LIGHTING.before() == ("geometry", "material", "composition")
+    assert [GEOMETRY.before(), CAMERA.before(), MONOLITHIC.before()] == [(), (), ()]
+    assert GEOMETRY.model_copy(update={"reopened": True}).label == "geometry_again"
