@@ -20,7 +20,7 @@ from agent.models.base import Picture
 from agent.picture import Reference
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused, tell
 from agent.tools.hints import told, told_objects
-from agent.tools.shortening import shortened
+from agent.tools.shortening import shortened, without_long_texts
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
 from protocol.models import InspectReply, InspectRequest, TargetView, View
@@ -145,18 +145,18 @@ def inspect(bench: Workbench, given: InspectInput) -> Outcome:
     try:
         reply, _ = bench.ask(request, CONTACTS_S if contacts else None)
         assert isinstance(reply, InspectReply)
-        return answered({"what": shortened(_plain(reply.what), INSPECT_LIMIT)}, head=bench.head.id)
+        return answered({"what": _plain(reply.what)}, head=bench.head.id)
     except (RequestFailed, ProcessFault) as error:
         return refused(str(error), head=bench.head.id)
 
 
 def _plain(what: dict[str, Any]) -> dict[str, Any]:
-    """Its answer is a claim of the box: what is no JSON is none."""
+    """As JSON of bounded length: the answer is a claim of the box."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(what, allow_nan=False))
+        plain: dict[str, Any] = json.loads(json.dumps(without_long_texts(what), allow_nan=False))
+        return shortened(plain, INSPECT_LIMIT)
     except (TypeError, ValueError, RecursionError) as error:
         raise ProtocolViolated("inspect", f"no JSON: {error}") from None
-    return plain
 
 
 class NoInput(ToolInput):

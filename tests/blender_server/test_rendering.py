@@ -71,6 +71,15 @@ def test_the_same_scene_gives_the_same_pixels_again_after_reopening_and_in_anoth
     assert np.array_equal(first, picture(another, samples=4)[1])
 
 
+def test_a_region_has_the_pixels_of_the_whole_and_nothing_around_it(small):
+    whole = picture(small, width_px=80, height_px=40)[1]
+    part = picture(small, width_px=80, height_px=40, region=(0.25, 0.125, 0.75, 0.5))[1]
+    assert np.array_equal(part[5:20, 20:60], whole[5:20, 20:60])
+    part[5:20, 20:60] = 0
+    assert not part.any()
+    assert np.array_equal(picture(small, width_px=80, height_px=40)[1], whole)
+
+
 @pytest.mark.parametrize(
     "change",
     [
