@@ -14,6 +14,7 @@ from typing import Any
 
 from agent import prompting
 from agent.errors import ModelRefused, ModelUnavailable
+from agent.models.asked import describe
 from agent.models.base import (
     Message,
     ModelReply,
@@ -40,7 +41,7 @@ NUDGES = 3
 def converse(
     run: Run,
     place: Place,
-    system: str,
+    system: tuple[str, ...],
     messages: list[Message],
     toolbox: Toolbox,
     most_calls: int,
@@ -72,7 +73,7 @@ def converse(
     return None
 
 
-def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: Toolbox) -> ModelReply:
+def _ask(run: Run, place: Place, system: tuple[str, ...], messages: list[Message], toolbox: Toolbox) -> ModelReply:
     request = ModelRequest(
         place=place,
         system=system,
@@ -91,7 +92,7 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
             run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply
 
-    return run.journal.step(key, ModelReply, ask)
+    return run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
 
 
 @contextlib.contextmanager
