@@ -6,6 +6,7 @@ marked a prefix that ends at most 20 blocks before that mark.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -102,9 +103,18 @@ def _prefixes(body: dict[str, Any]) -> tuple[list[str], list[int], list[int]]:
         bare = json.dumps({key: value for key, value in block.items() if key != "cache_control"})
         said += bare
         prefixes.append(said)
-        sizes.append(len(bare) // 4)
+        sizes.append(_tokens(block, bare))
         marks += [place] if "cache_control" in block else []
     return prefixes, sizes, marks
+
+
+def _tokens(block: dict[str, Any], said: str) -> int:
+    """Of text a quarter of its characters, of pictures width × height / 750."""
+    parts = block["content"] if block.get("type") == "tool_result" else [block]
+    pictures = [part["source"]["data"] for part in parts if part.get("type") == "image"]
+    heads = [base64.b64decode(data[:64]) for data in pictures]
+    pixels = sum(int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") for head in heads)
+    return (len(said) - sum(map(len, pictures))) // 4 + pixels // 750
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
