@@ -41,7 +41,7 @@ NUDGES = 3
 def converse(
     run: Run,
     place: Place,
-    system: tuple[str, ...],
+    system: str,
     messages: list[Message],
     toolbox: Toolbox,
     most_calls: int,
@@ -73,7 +73,7 @@ def converse(
     return None
 
 
-def _ask(run: Run, place: Place, system: tuple[str, ...], messages: list[Message], toolbox: Toolbox) -> ModelReply:
+def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: Toolbox) -> ModelReply:
     request = ModelRequest(
         place=place,
         system=system,

@@ -2,11 +2,15 @@
 
 Leaves the words to `prompts/` and the values to the caller. What the pipeline uses:
 
-    system_prompt(stage, role, **variables) -> tuple[str, str]
-        Two parts: what the role is told in every stage, in the same words all through a run, so that the service can
-        keep it cached; then prompts/<stage>/<role>.md, the same for every round of a stage.
+    system_prompt(role, **variables) -> str
+        What a role is told in every stage, in the same words all through a run: prompts/shared/<role>.md. The service
+        keeps it cached.
+
+    stage_prompt(stage, role, **variables) -> str
+        prompts/<stage>/<role>.md, the same for every round of a stage; it stands in the first message, after what the
+        whole run has in common.
         role is "decomposer", "generator", "verifier", "selector", or "chooser" for the choice at a budget's end.
-        Takes SYSTEM_VARIABLES: blender_version ("4.5.15"), scope (factors, in order), width_px, height_px (of the
+        Both take SYSTEM_VARIABLES: blender_version ("4.5.15"), scope (factors, in order), width_px, height_px (of the
         target view), kind ("cutout" or "full"), tools (names of the tools that this role has), fit_looks, look_px,
         hints (whether the role is told what is measured), shows_reference.
 
@@ -24,7 +28,7 @@ Leaves the words to `prompts/` and the values to the caller. What the pipeline u
     prompts_digest() -> str
         What all the prompts said, for result.json and for the resume check.
 
-The two first take any part of their vocabulary beyond what the file declares, so that the caller can pass the same
+The first three take any part of their vocabulary beyond what the file declares, so that the caller can pass the same
 values everywhere; a word outside the vocabulary, or a declared one that is missing, raises PromptVariablesDiffer.
 """
 
@@ -74,12 +78,15 @@ class PromptMissing(RunError):
     """There is no such prompt file, or it does not begin with its declaration."""
 
 
-def system_prompt(stage: str, role: str, **variables: Any) -> tuple[str, str]:
-    """What a role in a stage is told once, before everything else: of every stage, and of this one."""
-    own = "verification/choose.md" if role == "chooser" else f"{stage}/{role}.md"
-    told = {"stage": stage, **variables}
-    ours = _render_part(own, SYSTEM_VARIABLES, told)
-    return _render_part(COMMON.get(role, "shared/setting.md"), SYSTEM_VARIABLES, told), ours
+def system_prompt(role: str, **variables: Any) -> str:
+    """What a role is told once, before everything else, whatever the stage."""
+    return _render_part(COMMON.get(role, "shared/setting.md"), SYSTEM_VARIABLES, variables)
+
+
+def stage_prompt(stage: str, role: str, **variables: Any) -> str:
+    """What a role is told of its part in one stage."""
+    name = "verification/choose.md" if role == "chooser" else f"{stage}/{role}.md"
+    return _render_part(name, SYSTEM_VARIABLES, {"stage": stage, **variables})
 
 
 def task(stage: str, role: str, facts: Mapping[str, Any], **variables: Any) -> str:

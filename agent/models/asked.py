@@ -32,8 +32,8 @@ AROUND = 24
 class Asked(Value):
     """What a request said, in short."""
 
-    system: tuple[str, ...]
-    """Digest of each part of the system prompt."""
+    system: str
+    """Digest of the system prompt."""
     tools: dict[str, str]
     """Tool → digest of its description and schema, in the order of the request."""
     messages: tuple[str, ...]
@@ -44,7 +44,7 @@ class Asked(Value):
 
 def describe(request: ModelRequest) -> Asked:
     return Asked(
-        system=tuple(map(_digest, request.system)),
+        system=_digest(request.system),
         tools={tool.name: _digest(tool.model_dump()) for tool in request.tools},
         messages=tuple(_digest(said_in(message)) for message in request.messages),
         new=tuple(_words(message)[:MOST_SAID] for message in _new(request.messages)),
@@ -53,25 +53,17 @@ def describe(request: ModelRequest) -> Asked:
 
 def drift(recorded: Asked | None, request: ModelRequest) -> Drift:
     """How a request differs from the one that was recorded at its place."""
+    heard = len(request.messages) - len(_new(request.messages))
     if recorded is None:
-        return Drift(how="the recording does not tell how", begins_here=True)
-    now, heard = describe(request), len(request.messages) - len(_new(request.messages))
-    how = [*_in_system(recorded.system, now.system), *_in_tools(recorded.tools, now.tools)]
+        return Drift(how="the recording does not tell how", begins_here=heard == 0)
+    now = describe(request)
+    how = ["the system prompt"] * (recorded.system != now.system) + list(_in_tools(recorded.tools, now.tools))
     pairs = enumerate(itertools.zip_longest(recorded.messages, now.messages))
     first = next((number for number, (before, after) in pairs if before != after), None)
     begins_here = heard == 0 or (first is not None and first >= heard)
     if first is not None:
         how.append(_in_message(first, recorded, request) if first >= heard else f"message {first + 1}, as before")
     return Drift(how="; ".join(how) or "the order of the tools", begins_here=begins_here)
-
-
-def _in_system(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
-    if len(now) != len(before):
-        yield f"the system prompt ({len(before)} parts recorded, {len(now)} now)"
-        return
-    for number, (one, other) in enumerate(zip(before, now, strict=True), 1):
-        if one != other:
-            yield f"part {number} of the system prompt" if len(now) > 1 else "the system prompt"
 
 
 def _in_tools(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

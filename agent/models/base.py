@@ -10,8 +10,6 @@ import hashlib
 import json
 from typing import Any, Literal, Protocol
 
-from pydantic import field_validator
-
 from protocol.models import Value
 
 Role = Literal["decomposer", "generator", "verifier", "selector"]
@@ -82,17 +80,11 @@ class ToolSpec(Value):
 
 class ModelRequest(Value):
     place: Place
-    system: tuple[str, ...]
-    """The system prompt in parts, from what most calls of the run share to what is this conversation's own."""
+    system: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     seed: int
     """Of the run; for models that can use it."""
-
-    @field_validator("system", mode="before")
-    @classmethod
-    def _one_part(cls, system: Any) -> Any:
-        return (system,) if isinstance(system, str) else system
 
 
 class Usage(Value):
@@ -150,7 +142,7 @@ def place_key(place: Place) -> str:
 def request_digest(request: ModelRequest) -> str:
     """Of all that is said in a request but its picture bytes, which differ between machines that render alike."""
     said = {
-        "system": "\n\n".join(request.system),
+        "system": request.system,
         "messages": [said_in(message) for message in request.messages],
         "tools": [tool.model_dump() for tool in request.tools],
     }

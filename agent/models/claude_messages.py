@@ -4,12 +4,12 @@ Does not talk to the service, which keeps what stands before a cache mark: tools
 Two rules make that hit: the same beginning always gives the same bytes, going from what most requests of a run share to
 what is this one's own; and marks lie where an earlier request has left one. There are four, in this order of need:
 
-    the last user turn              read by the next request of this conversation
-    the last but one                where the request before this one had its last mark
-    the system prompt's first part  the same in all stages of a role
-    the first message's lasting part (reference, scene graph), else its end: the same in all conversations of a stage;
-                                    what is left when old pictures are dropped further on
-    the system prompt's end         if a mark is left, as in a conversation's first request: where the graph differs
+    the last user turn     read by the next request of this conversation
+    the last but one       where the request before this one had its last mark
+    the lasting parts of the first message: the stage's words, shared by all conversations of a role in a stage, and what
+                           is left when old pictures are dropped further on; then reference and scene graph, shared by
+                           those of all stages
+    the system prompt      the same in all a role's conversations, when a mark is left: in the first request of one
 """
 
 from __future__ import annotations
@@ -60,25 +60,24 @@ def request_body(request: ModelRequest, model: str, cache_time: CacheTime) -> di
         {"role": role, "content": _content(turn, thoughts_of, dropped, counter)}
         for role, turn in itertools.groupby(request.messages, key=lambda message: message.role)
     ]
-    system: list[Block] = [{"type": "text", "text": f"{part}\n\n"} for part in request.system[:-1]]
-    system += [{"type": "text", "text": part} for part in request.system[-1:]]
+    system: Block = {"type": "text", "text": request.system}
     turns = [message["content"] for message in messages if message["role"] == "user"]
-    for block in _marked_blocks(system, turns, _end_of_lasting(request.messages[0], turns[0])):
+    for block in _marked_blocks(system, turns, _lasting(request.messages[0], turns[0])):
         block["cache_control"] = {"type": "ephemeral"} | ({} if cache_time == "5m" else {"ttl": cache_time})
     tools = [{"name": t.name, "description": t.description, "input_schema": t.schema_} for t in request.tools]
-    return {"system": system, "messages": messages, "tools": tools}
+    return {"system": [system], "messages": messages, "tools": tools}
 
 
-def _marked_blocks(system: list[Block], turns: list[list[Block]], end_of_lasting: Block) -> Iterable[Block]:
+def _marked_blocks(system: Block, turns: list[list[Block]], lasting: list[Block]) -> Iterable[Block]:
     """At most MOST_MARKS, each once; the module's text tells why these."""
-    wanted = [*(turn[-1] for turn in turns[:-3:-1]), system[0], end_of_lasting, system[-1]]
+    wanted = [*(turn[-1] for turn in turns[:-3:-1]), *reversed(lasting), system]
     return list({id(block): block for block in wanted}.values())[:MOST_MARKS]
 
 
-def _end_of_lasting(first: Message, sent: list[Block]) -> Block:
-    """The block of the first message that ends what begins other conversations too; else its last."""
-    lasting = {block.text for block in first.content if isinstance(block, Text) and block.lasting}
-    return next((block for block in sent if block.get("text") in lasting), sent[-1])
+def _lasting(first: Message, sent: list[Block]) -> list[Block]:
+    """The blocks of the first message that end what begins other conversations too; else its last."""
+    said = {block.text for block in first.content if isinstance(block, Text) and block.lasting}
+    return [block for block in sent if block.get("text") in said] or sent[-1:]
 
 
 def _content(

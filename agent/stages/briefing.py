@@ -45,24 +45,30 @@ class Briefing:
         self._run, self._stage, self._role, self._scope = run, stage, role, scope
         self._rounds, self._rollout = rounds, rollout
 
-    def system(self, prompt_role: str | None = None) -> tuple[str, str]:
-        """The system prompt; "chooser" is the selector's part at a budget's end."""
+    def system(self, prompt_role: str | None = None) -> str:
+        """The system prompt: the same in all stages; "chooser" is the selector's part at a budget's end."""
+        return prompting.system_prompt(prompt_role or self._role, **self._values())
+
+    def _of_the_stage(self, prompt_role: str | None = None) -> Text:
+        """What is told of the stage, once."""
+        text = prompting.stage_prompt(self._stage, prompt_role or self._role, **self._values())
+        return Text(text=text, lasting=True)
+
+    def _values(self) -> dict[str, Any]:
         reference, config = self._run.reference, self._run.config
         width, height = reference.frame(config.target_px)
-        return prompting.system_prompt(
-            self._stage,
-            prompt_role or self._role,
-            blender_version=self._run.blender.version,
-            scope=sorted(self._scope),
-            width_px=width,
-            height_px=height,
-            kind=reference.kind,
-            tools=self._tools(),
-            fit_looks=config.fit_looks,
-            look_px=config.look_px,
-            hints=config.hints,
-            shows_reference=self._shows_reference,
-        )
+        return {
+            "blender_version": self._run.blender.version,
+            "scope": sorted(self._scope),
+            "width_px": width,
+            "height_px": height,
+            "kind": reference.kind,
+            "tools": self._tools(),
+            "fit_looks": config.fit_looks,
+            "look_px": config.look_px,
+            "hints": config.hints,
+            "shows_reference": self._shows_reference,
+        }
 
     def _tools(self) -> tuple[str, ...]:
         """The names of those that the role has."""
@@ -77,12 +83,13 @@ class Briefing:
     def first(
         self, number: int, graph: SceneGraph | None = None, scene: SceneNow | None = None, **told: Any
     ) -> Message:
-        """The first message of a conversation: what begins others too (the reference, the scene graph), then the
-        scene as it stands if there is one, and the task."""
+        """The first message of a conversation: what begins others too (the reference, the scene graph, what is told
+        of the stage), then the scene as it stands if there is one, and the task."""
         content: list[Text | Picture] = [self.reference()] if self._shows_reference else []
         if graph is not None:
             nodes = json.dumps(graph.model_dump(mode="json"), ensure_ascii=False)
             content.append(Text(text=prompting.render("tasks/scene_graph.md", graph=nodes), lasting=True))
+        content.append(self._of_the_stage())
         if scene is not None and self._shows_reference:
             compared = comparison_png(self._run.reference, scene.png)
             content.append(Picture(png=compared, caption="reference, render of the scene as it stands, difference"))
@@ -102,7 +109,7 @@ class Briefing:
 
     def choice(self, number: int, candidates: list[Candidate], prompt_role: str) -> Message:
         """The candidates, each with its picture and measures, then the question."""
-        content: list[Text | Picture] = [self.reference()]
+        content: list[Text | Picture] = [self.reference(), self._of_the_stage(prompt_role)]
         for one in candidates:
             content.append(Picture(png=one.png, caption=f"candidate {one.letter}"))
             facts = {"candidate": one.letter, **self._measured("measures", one.measures), **one.notes}

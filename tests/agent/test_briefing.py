@@ -57,7 +57,7 @@ def test_a_generator_is_told_what_the_stages_before_left_open(run):
 
 def test_where_there_is_no_scene_yet_none_is_spoken_of(run):
     message = Briefing(run, "initialisation", "generator", frozenset({"structure"}), 2, 0).first(1)
-    assert len(message.content) == 2 and "as it stands" not in message.content[-1].text
+    assert len(message.content) == 3 and "as it stands" not in message.content[-1].text
 
 
 GRAPH = SceneGraph(environment="a room", nodes=(SceneNode(name="Box", kind="part", description="a box"),))
@@ -67,8 +67,10 @@ def test_what_does_not_change_in_a_run_stands_before_what_does_and_is_told_once(
     """So that it lies in the cached beginning of every conversation of the stage."""
     briefing = Briefing(run, "material", "verifier", frozenset({"material"}), 3, -1)
     first, second = (briefing.first(number, GRAPH, scene(run), checklist=[]) for number in (1, 2))
-    fixed = [getattr(block, "lasting", False) for block in first.content].index(True) + 1
-    assert first.content[:fixed] == second.content[:fixed] and fixed == 2
+    assert [getattr(block, "lasting", False) for block in first.content] == [False, True, True, False, False]
+    assert first.content[:3] == second.content[:3]
+    other = Briefing(run, "lighting", "verifier", frozenset({"light"}), 2, -1)
+    assert other.system() == briefing.system() and other.first(1, GRAPH, scene(run)).content[:2] == first.content[:2]
     assert '"name": "Box"' in first.content[1].text
     assert "Box" not in first.content[-1].text and "Box" not in briefing.again(2, GRAPH).content[-1].text
 
@@ -82,9 +84,8 @@ def test_without_hints_no_figures_are_told(run):
     now = scene(run)
     candidates = [Candidate(letter="A", png=now.png, measures=now.measures, notes={"parts": ["Box"]})]
     told = Briefing(run, "material", "selector", frozenset(), 1, -1).choice(1, candidates, "chooser")
-    assert json.loads(told.content[2].text) == {"candidate": "A", "parts": ["Box"]}
-    common, own = briefing.system()
-    assert "`measure`" not in common and "psnr_db" not in common + own
+    assert json.loads(told.content[3].text) == {"candidate": "A", "parts": ["Box"]}
+    assert "`measure`" not in briefing.system() and "`psnr_db`" not in briefing.system()
 
 
 def test_a_scaffold_from_words_alone_is_begun_without_the_reference(run):

@@ -223,10 +223,10 @@ def test_the_most_that_a_request_can_hold_is_estimated_upwards_from_texts_and_pi
 # ── between conversations ─────────────────────────────────────────────────────────────────────────────────────────────
 def opened(common, own, graph="the graph. " * 90, turns=0, task="Build it. " * 200):
     """A stage's conversation, as a briefing begins it."""
-    fixed = (picture("reference"), Text(text=graph, lasting=True))
+    fixed = (picture("reference"), Text(text=graph, lasting=True), Text(text=own * 60, lasting=True))
     first = Message(role="user", content=(*fixed, picture("the scene as it stands"), Text(text=task)))
     messages = (first, *conversation(turns)[1:])
-    return request(messages, system=(common * 200, own * 60))
+    return request(messages, system=common * 200)
 
 
 def read_of(requests, monkeypatch):
@@ -253,25 +253,25 @@ def up_to_mark(body, number):
     raise AssertionError("no such mark")
 
 
-def test_the_first_requests_of_two_stages_share_their_bytes_up_to_the_first_mark(monkeypatch):
-    read, _, bodies = read_of([opened("all. ", "geometry. "), opened("all. ", "material. ")], monkeypatch)
-    assert up_to_mark(bodies[0], 0) == up_to_mark(bodies[1], 0)
-    assert up_to_mark(bodies[0], 1) != up_to_mark(bodies[1], 1)
-    assert read[1] >= len("all. " * 200) // 4
+def test_the_first_requests_of_two_stages_share_their_bytes_up_to_reference_and_graph(monkeypatch):
+    read, sizes, bodies = read_of([opened("all. ", "geometry. "), opened("all. ", "material. ")], monkeypatch)
+    assert up_to_mark(bodies[0], 1) == up_to_mark(bodies[1], 1)
+    assert "the graph." in up_to_mark(bodies[1], 1) and "material." not in up_to_mark(bodies[1], 1)
+    assert read[1] >= sizes[1] - len("material. " * 60 + "Build it. " * 200) // 4 - 100
 
 
-def test_two_conversations_of_a_stage_share_reference_and_graph_too(monkeypatch):
+def test_two_conversations_of_a_stage_share_its_own_words_too(monkeypatch):
     requests = [opened("all. ", "geometry. ", turns=2), opened("all. ", "geometry. ", task="Judge again. ")]
     read, sizes, bodies = read_of([opened("all. ", "geometry. "), *requests], monkeypatch)
     assert up_to_mark(bodies[0], 2) == up_to_mark(bodies[2], 2)
-    assert "the graph." in up_to_mark(bodies[2], 2) and "Judge again." not in up_to_mark(bodies[2], 2)
-    assert read[2] >= sizes[2] - len("Judge again. ") - 150
+    assert "geometry." in up_to_mark(bodies[2], 2) and "Judge again." not in up_to_mark(bodies[2], 2)
+    assert read[2] >= sizes[2] - 100
 
 
-def test_another_graph_leaves_the_stages_own_part_to_be_read(monkeypatch):
+def test_another_graph_leaves_the_system_prompt_to_be_read(monkeypatch):
     """As in rollouts, each of which has a graph of its own."""
     read, _, _ = read_of([opened("all. ", "begin. "), opened("all. ", "begin. ", graph="Another one.")], monkeypatch)
-    assert read[1] >= len("all. " * 200 + "begin. " * 60) // 4
+    assert read[1] >= len("all. " * 200) // 4
 
 
 def test_there_are_never_more_than_four_marks_and_each_is_used_once():
@@ -286,11 +286,6 @@ def test_when_old_pictures_give_way_what_is_fixed_is_still_read(monkeypatch):
     requests = [opened("all. ", "own. ", turns=turns) for turns in range(4)]
     read, _, _ = read_of(requests, monkeypatch)
     assert all(one >= len("all. " * 200 + "own. " * 60 + "the graph. " * 90) // 4 for one in read[1:])
-
-
-def test_the_parts_of_a_system_prompt_do_not_run_into_each_other():
-    first, second = request_body(opened("all. ", "own. "), "m", "5m")["system"]
-    assert first["text"].endswith("\n\n") and second["text"].startswith("own.")
 
 
 def test_a_reply_cut_off_in_its_thought_goes_back_as_nothing_said():
