@@ -40,6 +40,8 @@ class Answer:
     """Ends the connection after this many events."""
     garbled: bool = False
     """Sends something that is no JSON in the middle of the stream."""
+    broken_input: str | None = None
+    """Said in place of each tool's input."""
     stream_error: str | None = None
     """Ends the stream with an error event of this type."""
     pings_s: float = 0.0
@@ -97,8 +99,8 @@ class MessagesApi:
 
 
 def _prefixes(body: dict[str, Any]) -> tuple[list[str], list[int], list[int]]:
-    """Of each block: everything said up to and with it, its size, and whether it is marked."""
-    prefixes, sizes, marks, said = [], [], [], ""
+    """Of each block: everything said to this model up to and with it, its size, and whether it is marked."""
+    prefixes, sizes, marks, said = [], [], [], body["model"]
     for place, block in enumerate(_blocks(body)):
         bare = json.dumps({key: value for key, value in block.items() if key != "cache_control"})
         said += bare
@@ -198,7 +200,7 @@ def _events(answer: Answer, body: dict[str, Any], usage: dict[str, int]) -> Iter
     message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
     yield _event("message_start", {"message": message})
     for index, block in enumerate(answer.content):
-        yield from _block_events(index, block)
+        yield from _block_events(index, block, answer.broken_input)
     if answer.garbled:
         yield b"event: content_block_delta\ndata: {not json\n\n"
     if answer.stream_error:
@@ -209,10 +211,10 @@ def _events(answer: Answer, body: dict[str, Any], usage: dict[str, int]) -> Iter
     yield _event("message_stop", {})
 
 
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[bytes]:
+def _block_events(index: int, block: dict[str, Any], broken_input: str | None = None) -> Iterator[bytes]:
     kind = block["type"]
     if kind == "tool_use":
-        opening, whole = {**block, "input": {}}, json.dumps(block["input"])
+        opening, whole = {**block, "input": {}}, broken_input or json.dumps(block["input"])
         half = len(whole) // 2
         deltas = [{"type": "input_json_delta", "partial_json": part} for part in (whole[:half], whole[half:])]
     elif kind == "thinking":
