@@ -79,10 +79,10 @@ class MessagesApi:
         with self._lock:
             self.bodies.append(body)
             self.headers.append(headers)
-            self.usages.append(self._bill(body))
+            self.usages.append(self.bill(body))
             return (self.script.popleft() if self.script else self.always), self.usages[-1]
 
-    def _bill(self, body: dict[str, Any]) -> dict[str, int]:
+    def bill(self, body: dict[str, Any]) -> dict[str, int]:
         prefixes, sizes, marks = _prefixes(body)
         read = 0
         for mark in marks:
