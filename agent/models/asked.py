@@ -105,7 +105,9 @@ def _kind(message: Message, messages: Sequence[Message]) -> str:
 
 
 def _words(message: Message) -> str:
-    return "\n".join(_words_of(message.content))
+    """What changes most often first: the task, the stage's part, the scene graph."""
+    lasting = [block for block in message.content if isinstance(block, Text) and block.lasting]
+    return "\n".join(_words_of([*(block for block in message.content if block not in lasting), *reversed(lasting)]))
 
 
 def _words_of(content: Sequence[object]) -> Iterator[str]:

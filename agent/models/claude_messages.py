@@ -6,9 +6,9 @@ what is this one's own; and marks lie where an earlier request has left one. The
 
     the last user turn     read by the next request of this conversation
     the last but one       where the request before this one had its last mark
-    the lasting parts of the first message: the stage's words, shared by all conversations of a role in a stage, and what
-                           is left when old pictures are dropped further on; then reference and scene graph, shared by
-                           those of all stages
+    the ends of the first message's lasting parts: the stage's words, shared by a role's conversations in a stage, and
+                           what is left when old pictures are dropped further on; then reference and scene graph,
+                           shared by those of all stages
     the system prompt      the same in all a role's conversations, when a mark is left: in the first request of one
 """
 

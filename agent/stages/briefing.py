@@ -17,7 +17,6 @@ from agent.tools.table import TABLE
 from agent.tools.workbench import Remark
 from protocol.models import Value
 
-
 MEASURING = frozenset({"measure", "fit"})
 """Tools whose use is to measure."""
 

@@ -1,4 +1,4 @@
-"""Proves that a conversation with the service outlives whatever comes back: each mishap is told, and the next reply used.
+"""Proves that a conversation outlives whatever the service sends: each mishap is told, and the next reply used.
 
 Over real HTTP, from the loop that uses tools down to the bytes that the service gets.
 """

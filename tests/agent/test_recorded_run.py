@@ -1,4 +1,4 @@
-"""Replays of a whole run with a real Blender: what is as recorded, what has changed since and is said, what cannot be."""
+"""Replays of whole runs with a real Blender: what is as recorded, what has changed and is said, what cannot be."""
 
 import json
 import os
