@@ -22,9 +22,8 @@ Leaves the words to `prompts/` and the values to the caller. What the pipeline u
 
     render(name, **variables) -> str
         Any other file, with exactly the variables that it declares: "tasks/scene_graph.md" tells the scene graph,
-        "decomposition/split.md" asks for a finer one,
-        "shared/use_a_tool.md" follows an answer without a tool call, "shared/cut_short.md" one that ran into its length
-        limit, "shared/conclude.md" asks for the closing tool.
+        "decomposition/split.md" asks for a finer one, "shared/use_a_tool.md" follows an answer without a tool call,
+        "shared/cut_short.md" one that ran into its length limit, "shared/conclude.md" asks for the closing tool.
 
     prompts_digest() -> str
         What all the prompts said, for result.json and for the resume check.

@@ -1,4 +1,4 @@
-"""Proves that a recording answers what was asked, else what is asked at its place, and says where and how it differs."""
+"""Proves that a recording answers what was asked, else at its place what is asked now, and says how that differs."""
 
 from __future__ import annotations
 
