@@ -29,6 +29,8 @@ EXIT_CODES = """exit codes:
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
   78  a setting in a file, a key or a model is refused"""
 
+ROLES = ("generator", "verifier", "selector", "decomposer")
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its documented code; no traceback for anything that a user can cause."""
@@ -153,7 +155,15 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run.add_argument(
         "--model", choices=("claude", "offline", "recorded"), help="default: claude with a key, else offline"
     )
-    run.add_argument("--claude-model", metavar="ID", help="model id that the service is asked for")
+    run.add_argument(
+        "--claude-model",
+        type=_model_of_role,
+        action="append",
+        default=[],
+        metavar="[ROLE=]ID",
+        help="model id that the service is asked for; with a role (generator, verifier, selector, decomposer) for that "
+        "role alone; may be given several times",
+    )
     run.add_argument(
         "--recording", type=_folder, metavar="DIR", help="run folder whose replies the recorded model gives"
     )
@@ -183,6 +193,14 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens, input and output together")
     parser.add_argument("--max-minutes", type=float, metavar="M", help="longest time")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, where the model's price is known")
+
+
+def _model_of_role(text: str) -> tuple[str, str]:
+    """The setting that is meant, and the model id."""
+    role, named, model = text.rpartition("=")
+    if not model or (named and role not in ROLES):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a model id nor ROLE=ID; roles are {', '.join(ROLES)}.")
+    return (f"claude_models.{role}" if named else "claude_model"), model
 
 
 def _picture(text: str) -> Path:

@@ -194,8 +194,9 @@ def make_model(config: Config) -> Model:
 
     if not key_present():
         raise ConfigurationError("the claude model needs a key.", "Set ANTHROPIC_API_KEY, or use --model offline.")
-    settings = ClaudeSettings(model=config.claude_model) if config.claude_model else ClaudeSettings()
-    return Claude(settings)
+    named = {"model": config.claude_model} if config.claude_model else {}
+    by_role = {"model_by_role": config.claude_models, "effort_by_role": config.claude_efforts}
+    return Claude(ClaudeSettings.model_validate({**named, **by_role}))
 
 
 def _blender_of(entry: dict[str, Any], wanted: str | None) -> Blender:
@@ -250,7 +251,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "preset": options.preset,
         "model": options.model,
-        "claude_model": options.claude_model,
+        **dict(options.claude_model),
         "recording": options.recording,
         "blender": options.blender,
         "seed": options.seed,

@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -26,7 +26,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from agent.errors import ConfigurationError, UsageError
-from agent.models.claude import key_present
+from agent.models.base import Role
+from agent.models.claude import Effort, key_present
 from protocol.models import Value
 from sandbox.confinement.levels import parse_wanted
 from sandbox.limits import MIB, Limits
@@ -145,6 +146,10 @@ class Config(Value):
     """None: claude when a key is present, else offline."""
     claude_model: str | None = None
     """Model id for the service; None: the project's dated default."""
+    claude_models: dict[Role, str] = Field(default_factory=dict)
+    """Role → model id, where it differs: generator, verifier, selector, decomposer."""
+    claude_efforts: dict[Role, Effort] = Field(default_factory=dict)
+    """Role → how much the service is to think: low, medium, high (where nothing is said), xhigh, max."""
     recording: Path | None = None
     """Run folder whose replies the recorded model gives."""
     blender: str | None = None
@@ -240,6 +245,7 @@ OPTIONS = {
     "budget.usd": "--max-cost",
     "limits.threads": "--threads",
     "standby": "--no-standby",
+    **{f"claude_models.{role}": "--claude-model" for role in get_args(Role)},
 }
 """How a setting is typed on the command line, where that is not its name."""
 

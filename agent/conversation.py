@@ -14,6 +14,7 @@ from typing import Any
 
 from agent import prompting
 from agent.errors import ModelRefused, ModelUnavailable
+from agent.models.asked import describe
 from agent.models.base import (
     Message,
     ModelReply,
@@ -94,7 +95,7 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
             run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply
 
-    return run.journal.step(key, ModelReply, ask)
+    return run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
 
 
 @contextlib.contextmanager

@@ -15,11 +15,13 @@ from agent.errors import NodeUnfit, RunError
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
+from agent.models.recorded import RecordedModel
 from agent.rebuild.program import program_text
 from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
+from agent.runs.recording import Faithfulness, faithfulness
 from agent.runs.run import Run
 from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
@@ -69,6 +71,8 @@ class Result(Value):
     """Digest of the prompt files."""
     seed: int
     spent: Spending
+    recording: Faithfulness | None = None
+    """Of a replay: how far it was asked what its recording was."""
 
 
 def begin(run: Run) -> Snapshot:
@@ -172,6 +176,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,
         spent=run.ledger.spent(),
+        recording=faithfulness(folder.journal) if isinstance(run.model, RecordedModel) else None,
     )
     run.journal.note("result", result=tell(result))
     write_json(folder.result, tell(result))

@@ -21,7 +21,8 @@ def last_screen(folder: RunFolder, result: Result) -> str:
     cost = "unknown price" if spent.usd is None else f"${spent.usd:.2f}"
     place = "over" if result.above_flat_db >= 0 else "under"
     ended = f" ({result.stopped_by})" if result.stopped_by else ""
-    more = [f"go on      with a larger one: {_with_more(folder, result)}"] if result.stopped_by else []
+    more = [f"replay     {result.recording.told()}"] if result.recording else []
+    more += [f"go on      with a larger one: {_with_more(folder, result)}"] if result.stopped_by else []
     minutes, seconds = divmod(round(spent.minutes * 60), 60)
     return "\n".join(
         (

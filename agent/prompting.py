@@ -2,27 +2,33 @@
 
 Leaves the words to `prompts/` and the values to the caller. What the pipeline uses:
 
-    system_prompt(stage, role, **variables) -> str
-        prompts/<stage>/<role>.md. The same for every round of a stage, so that the service can keep it cached.
+    system_prompt(role, **variables) -> str
+        What a role is told in every stage, in the same words all through a run: prompts/shared/<role>.md. The service
+        keeps it cached.
+
+    stage_prompt(stage, role, **variables) -> str
+        prompts/<stage>/<role>.md, the same for every round of a stage; it stands in the first message, after what the
+        whole run has in common.
         role is "decomposer", "generator", "verifier", "selector", or "chooser" for the choice at a budget's end.
-        Takes SYSTEM_VARIABLES: blender_version ("4.5.15"), rounds (int), scope (factors, in order), width_px,
-        height_px (of the target view), kind ("cutout" or "full"), tools (names of the tools that this role has).
+        Both take SYSTEM_VARIABLES: blender_version ("4.5.15"), scope (factors, in order), width_px, height_px (of the
+        target view), kind ("cutout" or "full"), tools (names of the tools that this role has), fit_looks, look_px,
+        hints (whether the role is told what is measured), shows_reference.
 
     task(stage, role, facts, **variables) -> str
         prompts/tasks/<role>.md, or <role>_again.md in a generator's later rounds: the first text of a conversation, or
         of its next round. Its last lines are a fenced ```json block with `facts` on one line.
         Takes TASK_VARIABLES: round, rounds, checklist (items as dicts with id, text, satisfied, withdrawn), critique
-        (or None), plan (or None).
+        (or None), has_scene (whether it is shown as it stands), remarks, hints, shows_reference.
 
     render(name, **variables) -> str
-        Any other file, with exactly the variables that it declares: "decomposition/split.md" asks for a finer graph,
-        "shared/use_a_tool.md" follows an answer without a tool call, "shared/cut_short.md" one that ran into its length
-        limit, "shared/conclude.md" asks for the closing tool.
+        Any other file, with exactly the variables that it declares: "tasks/scene_graph.md" tells the scene graph,
+        "decomposition/split.md" asks for a finer one, "shared/use_a_tool.md" follows an answer without a tool call,
+        "shared/cut_short.md" one that ran into its length limit, "shared/conclude.md" asks for the closing tool.
 
     prompts_digest() -> str
         What all the prompts said, for result.json and for the resume check.
 
-The two first take any part of their vocabulary beyond what the file declares, so that the caller can pass the same
+The first three take any part of their vocabulary beyond what the file declares, so that the caller can pass the same
 values everywhere; a word outside the vocabulary, or a declared one that is missing, raises PromptVariablesDiffer.
 """
 
@@ -45,10 +51,15 @@ PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 
 SYSTEM_VARIABLES = frozenset(
     {
-        "blender_version", "stage", "rounds", "scope", "width_px", "height_px", "kind", "tools", "fit_looks", "look_px",
+        "blender_version", "stage", "scope", "width_px", "height_px", "kind", "tools", "fit_looks", "look_px", "hints",
+        "shows_reference",
     }
 )  # fmt: skip
-TASK_VARIABLES = frozenset({"stage", "round", "rounds", "checklist", "critique", "plan", "has_scene", "remarks"})
+TASK_VARIABLES = frozenset(
+    {"stage", "round", "rounds", "checklist", "critique", "has_scene", "remarks", "hints", "shows_reference"}
+)
+COMMON = {"generator": "shared/generator.md", "verifier": "shared/verifier.md"}
+"""Role → what it is told in every stage; of the others, shared/setting.md."""
 
 _FENCE = "---\n"
 
@@ -67,8 +78,13 @@ class PromptMissing(RunError):
     """There is no such prompt file, or it does not begin with its declaration."""
 
 
-def system_prompt(stage: str, role: str, **variables: Any) -> str:
-    """What a role in a stage is told once, before everything else."""
+def system_prompt(role: str, **variables: Any) -> str:
+    """What a role is told once, before everything else, whatever the stage."""
+    return _render_part(COMMON.get(role, "shared/setting.md"), SYSTEM_VARIABLES, variables)
+
+
+def stage_prompt(stage: str, role: str, **variables: Any) -> str:
+    """What a role is told of its part in one stage."""
     name = "verification/choose.md" if role == "chooser" else f"{stage}/{role}.md"
     return _render_part(name, SYSTEM_VARIABLES, {"stage": stage, **variables})
 

@@ -32,6 +32,8 @@ class Place(Value):
 class Text(Value):
     type: Literal["text"] = "text"
     text: str
+    lasting: bool = False
+    """It, and what stands before it, begins other conversations of the run too: a good place for a cache mark."""
 
 
 class Picture(Value):
@@ -95,6 +97,14 @@ class Usage(Value):
     """None where the price is unknown."""
 
 
+class Drift(Value):
+    """How a request differs from the one that its recorded reply answered."""
+
+    how: str
+    begins_here: bool
+    """Not only by what an earlier request of the conversation already differed in."""
+
+
 class ModelReply(Value):
     content: tuple[Text | ToolCall | Thought, ...]
     """Goes back whole and in this order in the next request of the conversation."""
@@ -104,6 +114,8 @@ class ModelReply(Value):
     """The id that answered, as the service reports it."""
     retries: int = 0
     """Attempts at this reply that failed before it came."""
+    drift: Drift | None = None
+    """Of a recorded reply that is given to another request than it answered."""
 
 
 class Model(Protocol):
@@ -131,11 +143,20 @@ def request_digest(request: ModelRequest) -> str:
     """Of all that is said in a request but its picture bytes, which differ between machines that render alike."""
     said = {
         "system": request.system,
-        "messages": [[message.role, [_said(block) for block in message.content]] for message in request.messages],
+        "messages": [said_in(message) for message in request.messages],
         "tools": [tool.model_dump() for tool in request.tools],
     }
+    return digest_of_said(said)
+
+
+def digest_of_said(said: Any) -> str:
     canonical = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def said_in(message: Message) -> list[Any]:
+    """What counts of a message: all but its picture bytes."""
+    return [message.role, [_said(block) for block in message.content]]
 
 
 def _said(block: Text | Picture | ToolCall | ToolResult | Thought) -> dict[str, Any]:
@@ -143,4 +164,4 @@ def _said(block: Text | Picture | ToolCall | ToolResult | Thought) -> dict[str, 
         return {"type": block.type, "caption": block.caption, "size": block.png[16:24].hex()}
     if isinstance(block, ToolResult):
         return {**block.model_dump(exclude={"content"}), "content": [_said(part) for part in block.content]}
-    return block.model_dump()
+    return block.model_dump(exclude={"lasting"})

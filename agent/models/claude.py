@@ -42,9 +42,11 @@ Effort = Literal["low", "medium", "high", "xhigh", "max"]
 class ClaudeSettings(Value):
     model: str = DEFAULT_MODEL
     model_by_role: dict[Role, str] = Field(default_factory=dict)
+    """Where it differs."""
     effort: Effort | None = "high"
     """None leaves it to the service."""
     effort_by_role: dict[Role, Effort] = Field(default_factory=dict)
+    """Where it differs."""
     thinking: Literal["adaptive", "service", "off"] = "adaptive"
     """adaptive: as much as the model finds useful; service: its default for the model; off where a model allows it."""
     max_tokens: PositiveInt = 64_000

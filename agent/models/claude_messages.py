@@ -1,7 +1,15 @@
 """Owns the translation between our conversations and the Messages API's, in both directions.
 
-Does not talk to the service. Two rules make prompt caching hit: the same beginning of a conversation always gives the
-same bytes, and marks lie where an earlier request has left one (system prompt, first message, last but one, last).
+Does not talk to the service, which keeps what stands before a cache mark: tools, then the system prompt, then messages.
+Two rules make that hit: the same beginning always gives the same bytes, going from what most requests of a run share to
+what is this one's own; and marks lie where an earlier request has left one. There are four, in this order of need:
+
+    the last user turn     read by the next request of this conversation
+    the last but one       where the request before this one had its last mark
+    the ends of the first message's lasting parts: the stage's words, shared by a role's conversations in a stage, and
+                           what is left when old pictures are dropped further on; then reference and scene graph,
+                           shared by those of all stages
+    the system prompt      the same in all a role's conversations, when a mark is left: in the first request of one
 """
 
 from __future__ import annotations
@@ -25,12 +33,15 @@ if TYPE_CHECKING:
 Block = dict[str, Any]
 CacheTime = Literal["5m", "1h"]
 
+MOST_MARKS = 4
+"""That the service takes in a request."""
 LONGEST_SIDE_PX = 1568
 """Larger pictures are scaled down by the service anyway."""
 MOST_PICTURES = 80
 MOST_PICTURE_BYTES = 16_000_000
 """Of all PNGs in one request; the service takes 100 pictures and 32 MB, and base64 adds a third."""
 NOTHING = "(nothing)"
+THOUGHTS = ("thinking", "redacted_thinking")
 _STOPS: dict[str, Literal["tool_call", "end", "length", "refusal"]] = {
     "tool_use": "tool_call",
     "max_tokens": "length",
@@ -50,18 +61,23 @@ def request_body(request: ModelRequest, model: str, cache_time: CacheTime) -> di
         for role, turn in itertools.groupby(request.messages, key=lambda message: message.role)
     ]
     system: Block = {"type": "text", "text": request.system}
-    for block in _marked_blocks(system, messages):
+    turns = [message["content"] for message in messages if message["role"] == "user"]
+    for block in _marked_blocks(system, turns, _lasting(request.messages[0], turns[0])):
         block["cache_control"] = {"type": "ephemeral"} | ({} if cache_time == "5m" else {"ttl": cache_time})
     tools = [{"name": t.name, "description": t.description, "input_schema": t.schema_} for t in request.tools]
     return {"system": [system], "messages": messages, "tools": tools}
 
 
-def _marked_blocks(system: Block, messages: list[Block]) -> Iterator[Block]:
-    """At most four. The last but one user turn is where the request before this one had its last mark."""
-    spoken = [message for message in messages if message["role"] == "user"]
-    chosen = {id(message): message for message in (*spoken[:1], *spoken[-2:])}
-    yield system
-    yield from (message["content"][-1] for message in chosen.values())
+def _marked_blocks(system: Block, turns: list[list[Block]], lasting: list[Block]) -> Iterable[Block]:
+    """At most MOST_MARKS, each once; the module's text tells why these."""
+    wanted = [*(turn[-1] for turn in turns[:-3:-1]), *reversed(lasting), system]
+    return list({id(block): block for block in wanted}.values())[:MOST_MARKS]
+
+
+def _lasting(first: Message, sent: list[Block]) -> list[Block]:
+    """The blocks of the first message that end what begins other conversations too; else its last."""
+    said = {block.text for block in first.content if isinstance(block, Text) and block.lasting}
+    return [block for block in sent if block.get("text") in said] or sent[-1:]
 
 
 def _content(
@@ -80,6 +96,8 @@ def _content(
         else:
             blocks += _plain([block], dropped, counter, or_nothing=False)
     blocks.sort(key=lambda block: block["type"] != "tool_result")  # the service wants results before anything else
+    while blocks and blocks[-1]["type"] in THOUGHTS:  # of a reply that was cut off before it said anything
+        blocks.pop()
     return blocks or [{"type": "text", "text": NOTHING}]
 
 
@@ -184,7 +202,7 @@ def _reply_block(block: Any, model: str) -> Text | ToolCall | Thought | None:
         return Text(text=block.text) if block.text.strip() else None
     if block.type == "tool_use":
         return ToolCall(id=block.id, name=block.name, input=block.input if isinstance(block.input, dict) else {})
-    if block.type in ("thinking", "redacted_thinking"):
+    if block.type in THOUGHTS:
         return Thought(model=model, block=block.to_dict())
     return None
 

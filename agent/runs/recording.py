@@ -1,23 +1,63 @@
-"""Owns reading the replies of a recorded run, so that it can be replayed without a key or network."""
+"""Owns reading the replies of a recorded run, so that it can be replayed without a key or network, and what of a
+replay differed from its recording."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from agent.errors import ConfigurationError
+from agent.models.asked import Asked
 from agent.models.base import ModelReply
+from agent.models.recorded import MOST_TOLD, RecordedReply
 from agent.runs.journal import read_journal
+from protocol.models import Value
 
 PREFIX = "reply/"
 
 
-def read_replies(folder: Path) -> dict[str, ModelReply]:
-    """Reply key → reply. Raises ConfigurationError when the folder holds no recording."""
+class Faithfulness(Value):
+    """How far a replay's requests were those of its recording."""
+
+    requests: int
+    drifted: int
+    """That differ from the recording; each was given the reply recorded at its place."""
+    first: tuple[str, ...]
+    """Where differences began first, and which: "rollout/stage/round/role/call: …"."""
+
+    def told(self) -> str:
+        """In one line: "3 of 41 requests differ from the recording: …"."""
+        if not self.drifted:
+            return f"all {self.requests} requests are those of the recording"
+        differ = "differs" if self.drifted == 1 else "differ"
+        drifted = f"{self.drifted} of {self.requests} requests {differ} from the recording"
+        return f"{drifted}: {' | '.join(self.first)}"
+
+
+def read_replies(folder: Path) -> dict[str, RecordedReply]:
+    """Reply key → reply and what was asked. Raises ConfigurationError when the folder holds no recording."""
     replies = {
-        entry["key"].removeprefix(PREFIX): ModelReply.model_validate(entry["value"])
-        for entry in read_journal(folder / "journal.jsonl")
-        if entry["event"] == "step" and entry["key"].startswith(PREFIX)
+        key: RecordedReply(
+            reply=ModelReply.model_validate(entry["value"]),
+            asked=Asked.model_validate(entry["asked"]) if "asked" in entry else None,
+        )
+        for key, entry in _replies(folder / "journal.jsonl")
     }
     if not replies:
         raise ConfigurationError(f"{folder} holds no recorded replies.", "Name the folder of a finished run.")
     return replies
+
+
+def faithfulness(journal: Path) -> Faithfulness:
+    """Of a replay, from its own journal, so that it counts what earlier processes replayed too."""
+    replies = {key: ModelReply.model_validate(entry["value"]) for key, entry in _replies(journal)}
+    drifts = [(key.rpartition("/")[0], reply.drift) for key, reply in replies.items() if reply.drift]
+    first = [f"{place}: {drift.how}" for place, drift in drifts if drift.begins_here]
+    return Faithfulness(requests=len(replies), drifted=len(drifts), first=tuple(first[:MOST_TOLD]))
+
+
+def _replies(journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for entry in read_journal(journal):
+        if entry["event"] == "step" and entry["key"].startswith(PREFIX):
+            yield entry["key"].removeprefix(PREFIX), entry

@@ -17,6 +17,9 @@ from agent.tools.table import TABLE
 from agent.tools.workbench import Remark
 from protocol.models import Value
 
+MEASURING = frozenset({"measure", "fit"})
+"""Tools whose use is to measure."""
+
 
 class Candidate(Value):
     """One of several scenes to choose from."""
@@ -42,61 +45,86 @@ class Briefing:
         self._rounds, self._rollout = rounds, rollout
 
     def system(self, prompt_role: str | None = None) -> str:
-        """The system prompt; "chooser" is the selector's part at a budget's end."""
-        reference = self._run.reference
-        width, height = self._run.reference.frame(self._run.config.target_px)
+        """The system prompt: the same in all stages; "chooser" is the selector's part at a budget's end."""
+        return prompting.system_prompt(prompt_role or self._role, **self._values())
+
+    def _of_the_stage(self, prompt_role: str | None = None) -> Text:
+        """What is told of the stage, once."""
+        text = prompting.stage_prompt(self._stage, prompt_role or self._role, **self._values())
+        return Text(text=text, lasting=True)
+
+    def _values(self) -> dict[str, Any]:
+        reference, config = self._run.reference, self._run.config
+        width, height = reference.frame(config.target_px)
+        return {
+            "blender_version": self._run.blender.version,
+            "scope": sorted(self._scope),
+            "width_px": width,
+            "height_px": height,
+            "kind": reference.kind,
+            "tools": self._tools(),
+            "fit_looks": config.fit_looks,
+            "look_px": config.look_px,
+            "hints": config.hints,
+            "shows_reference": self._shows_reference,
+        }
+
+    def _tools(self) -> tuple[str, ...]:
+        """The names of those that the role has."""
         tools = TABLE.get((self._stage, self._role), ("choose",))
-        return prompting.system_prompt(
-            self._stage,
-            prompt_role or self._role,
-            blender_version=self._run.blender.version,
-            rounds=self._rounds,
-            scope=sorted(self._scope),
-            width_px=width,
-            height_px=height,
-            kind=reference.kind,
-            tools=tools,
-            fit_looks=self._run.config.fit_looks,
-            look_px=self._run.config.look_px,
-        )
+        return tools if self._run.config.hints else tuple(name for name in tools if name not in MEASURING)
+
+    @property
+    def _shows_reference(self) -> bool:
+        is_builder = (self._stage, self._role) == ("initialisation", "generator")
+        return not (self._run.config.text_only_scaffold and is_builder)
 
     def first(
         self, number: int, graph: SceneGraph | None = None, scene: SceneNow | None = None, **told: Any
     ) -> Message:
-        """The first message of a conversation: the reference, the scene as it stands if there is one, then the task."""
-        if scene is None:
-            return Message(role="user", content=(self.reference(), self.task(number, graph, **told)))
-        compared = comparison_png(self._run.reference, scene.png)
-        now = Picture(png=compared, caption="reference, render of the scene as it stands, difference")
-        task = self.task(number, graph, scene_measures=tell(scene.measures), **told)
-        return Message(role="user", content=(self.reference(), now, task))
+        """The first message of a conversation: what begins others too (the reference, the scene graph, what is told
+        of the stage), then the scene as it stands if there is one, and the task."""
+        content: list[Text | Picture] = [self.reference()] if self._shows_reference else []
+        if graph is not None:
+            nodes = json.dumps(graph.model_dump(mode="json"), ensure_ascii=False)
+            content.append(Text(text=prompting.render("tasks/scene_graph.md", graph=nodes), lasting=True))
+        content.append(self._of_the_stage())
+        if scene is not None and self._shows_reference:
+            compared = comparison_png(self._run.reference, scene.png)
+            content.append(Picture(png=compared, caption="reference, render of the scene as it stands, difference"))
+            told |= {"has_scene": True, **self._measured("scene_measures", scene.measures)}
+        return Message(role="user", content=(*content, self.task(number, **told)))
+
+    def _measured(self, name: str, measures: Measures) -> dict[str, Any]:
+        """As facts, where a role is told what is measured."""
+        return {name: tell(measures)} if self._run.config.hints else {}
 
     def reference(self) -> Picture:
         return Picture(png=self._run.reference.png, caption="reference")
 
-    def again(self, number: int, graph: SceneGraph | None = None, **told: Any) -> Message:
-        """What a generator is told when the next round begins."""
-        return Message(role="user", content=(self.task(number, graph, **told),))
+    def again(self, number: int, _: SceneGraph | None = None, **told: Any) -> Message:
+        """What a generator is told when the next round begins; the graph is still as the conversation began with it."""
+        return Message(role="user", content=(self.task(number, **told),))
 
     def choice(self, number: int, candidates: list[Candidate], prompt_role: str) -> Message:
         """The candidates, each with its picture and measures, then the question."""
-        content: list[Text | Picture] = [self.reference()]
+        content: list[Text | Picture] = [self.reference(), self._of_the_stage(prompt_role)]
         for one in candidates:
             content.append(Picture(png=one.png, caption=f"candidate {one.letter}"))
-            facts = {"candidate": one.letter, "measures": tell(one.measures), **one.notes}
+            facts = {"candidate": one.letter, **self._measured("measures", one.measures), **one.notes}
             content.append(Text(text=json.dumps(facts, ensure_ascii=False)))
-        task = self.task(number, None, prompt_role, candidates=[one.letter for one in candidates])
+        task = self.task(number, prompt_role, candidates=[one.letter for one in candidates])
         return Message(role="user", content=(*content, task))
 
     def task(
         self,
         number: int,
-        graph: SceneGraph | None,
         prompt_role: str | None = None,
         *,
         checklist: list[dict[str, Any]] | None = None,
         critique: str | None = None,
         remarks: Sequence[Remark] = (),
+        has_scene: bool = False,
         **facts: Any,
     ) -> Text:
         reference = self._run.reference
@@ -108,7 +136,6 @@ class Briefing:
             "seed": self._run.config.seed,
             "rollout": self._rollout,
             "scope": sorted(self._scope),
-            "scene_graph": graph.model_dump(mode="json") if graph else None,
             "preset": self._run.config.preset,
             "previous_checklist": checklist or [],
             "critique": critique,
@@ -122,8 +149,9 @@ class Briefing:
             rounds=self._rounds,
             checklist=checklist or [],
             critique=critique,
-            plan=None,
-            has_scene="scene_measures" in facts,
+            has_scene=has_scene,
             remarks=[remark.model_dump() for remark in remarks],
+            hints=self._run.config.hints,
+            shows_reference=self._shows_reference,
         )
         return Text(text=text)

@@ -11,7 +11,8 @@ from agent.config import Config
 from agent.evaluation.measures import measure
 from agent.models.base import Picture
 from agent.picture import read_reference
-from agent.stages.briefing import Briefing, SceneNow
+from agent.scene_graph import SceneGraph, SceneNode
+from agent.stages.briefing import Briefing, Candidate, SceneNow
 from agent.tools.workbench import Remark
 
 
@@ -56,4 +57,41 @@ def test_a_generator_is_told_what_the_stages_before_left_open(run):
 
 def test_where_there_is_no_scene_yet_none_is_spoken_of(run):
     message = Briefing(run, "initialisation", "generator", frozenset({"structure"}), 2, 0).first(1)
-    assert len(message.content) == 2 and "as it stands" not in message.content[-1].text
+    assert len(message.content) == 3 and "as it stands" not in message.content[-1].text
+
+
+GRAPH = SceneGraph(environment="a room", nodes=(SceneNode(name="Box", kind="part", description="a box"),))
+
+
+def test_what_does_not_change_in_a_run_stands_before_what_does_and_is_told_once(run):
+    """So that it lies in the cached beginning of every conversation of the stage."""
+    briefing = Briefing(run, "material", "verifier", frozenset({"material"}), 3, -1)
+    first, second = (briefing.first(number, GRAPH, scene(run), checklist=[]) for number in (1, 2))
+    assert [getattr(block, "lasting", False) for block in first.content] == [False, True, True, False, False]
+    assert first.content[:3] == second.content[:3]
+    other = Briefing(run, "lighting", "verifier", frozenset({"light"}), 2, -1)
+    assert other.system() == briefing.system() and other.first(1, GRAPH, scene(run)).content[:2] == first.content[:2]
+    assert '"name": "Box"' in first.content[1].text
+    assert "Box" not in first.content[-1].text and "Box" not in briefing.again(2, GRAPH).content[-1].text
+
+
+def test_without_hints_no_figures_are_told(run):
+    run.config = Config(hints=False)
+    briefing = Briefing(run, "material", "generator", frozenset({"material"}), 3, -1)
+    message = briefing.first(1, GRAPH, scene(run))
+    assert "scene_measures" not in facts(message) and "figures" not in message.content[-1].text
+    assert "as it stands" in message.content[-1].text
+    now = scene(run)
+    candidates = [Candidate(letter="A", png=now.png, measures=now.measures, notes={"parts": ["Box"]})]
+    told = Briefing(run, "material", "selector", frozenset(), 1, -1).choice(1, candidates, "chooser")
+    assert json.loads(told.content[3].text) == {"candidate": "A", "parts": ["Box"]}
+    assert "`measure`" not in briefing.system() and "`psnr_db`" not in briefing.system()
+
+
+def test_a_scaffold_from_words_alone_is_begun_without_the_reference(run):
+    run.config = Config(text_only_scaffold=True)
+    builder = Briefing(run, "initialisation", "generator", frozenset({"structure"}), 2, 0).first(1, GRAPH, scene(run))
+    assert not [block for block in builder.content if isinstance(block, Picture)]
+    assert "scene_measures" not in facts(builder)
+    judge = Briefing(run, "initialisation", "verifier", frozenset({"structure"}), 2, 0).first(1, GRAPH, scene(run))
+    assert len([block for block in judge.content if isinstance(block, Picture)]) == 2

@@ -12,6 +12,8 @@ from email.utils import formatdate
 
 import pytest
 
+from agent.commands import make_model
+from agent.config import load_config
 from agent.errors import Interrupted, ModelRefused, ModelUnavailable
 from agent.models.base import Message, ModelRequest, Place, Text, Thought, ToolCall, ToolSpec
 from agent.models.claude import KEY_FILE, Claude, ClaudeSettings, key_present
@@ -90,6 +92,18 @@ def test_settings_reach_the_service_and_may_differ_by_role(api: MessagesApi):
     assert api.bodies[0]["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert api.bodies[0]["max_tokens"] == 64_000
     assert api.bodies[0]["stream"] is True
+
+
+def test_a_runs_settings_name_a_model_for_each_role_and_each_costs_its_own_price(api: MessagesApi):
+    settings = {"claude_model": "claude-opus-4-7", "claude_models": {"verifier": "claude-haiku-4-5"}}
+    model = make_model(load_config({"model": "claude", **settings, "claude_efforts": {"generator": "max"}}))
+    generator, verifier = model.reply(request("generator")), model.reply(request("verifier"))
+    assert [body["model"] for body in api.bodies] == ["claude-opus-4-7", "claude-haiku-4-5"]
+    assert api.bodies[0]["output_config"] == {"effort": "max"}
+    assert generator.usage.usd == pytest.approx(5 * verifier.usage.usd)  # as their prices are
+    assert model.worst_case(request("generator")).usd == pytest.approx(
+        5 * model.worst_case(request("verifier")).usd, 0.01
+    )
 
 
 def test_what_is_not_set_is_not_sent(api: MessagesApi):

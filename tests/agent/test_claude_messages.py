@@ -218,3 +218,78 @@ def test_the_most_that_a_request_can_hold_is_estimated_upwards_from_texts_and_pi
     body = {"messages": [{"role": "user", "content": [{"type": "image", "source": source}]}]}
     assert 2000 <= most_tokens(body) < 2100
     assert most_tokens({"system": "word " * 10_000}) >= 20_000
+
+
+# ── between conversations ─────────────────────────────────────────────────────────────────────────────────────────────
+def opened(common, own, graph="the graph. " * 90, turns=0, task="Build it. " * 200):
+    """A stage's conversation, as a briefing begins it."""
+    fixed = (picture("reference"), Text(text=graph, lasting=True), Text(text=own * 60, lasting=True))
+    first = Message(role="user", content=(*fixed, picture("the scene as it stands"), Text(text=task)))
+    messages = (first, *conversation(turns)[1:])
+    return request(messages, system=common * 200)
+
+
+def read_of(requests, monkeypatch):
+    """Tokens that each request reads from the cache, and that it says in all."""
+    with messages_api() as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "local")
+        model = Claude(ClaudeSettings(model="m"))
+        for one in requests:
+            model.reply(one)
+    sizes = [sum(usage.values()) - usage["output_tokens"] for usage in api.usages]
+    return [usage["cache_read_input_tokens"] for usage in api.usages], sizes, api.bodies
+
+
+def up_to_mark(body, number):
+    """The bytes that the service keeps under a mark, counted from 0."""
+    said = ""
+    for block in [*body["tools"], *body["system"], *(b for message in body["messages"] for b in message["content"])]:
+        said += json.dumps(unmarked(block))
+        if "cache_control" in block:
+            if not number:
+                return said
+            number -= 1
+    raise AssertionError("no such mark")
+
+
+def test_the_first_requests_of_two_stages_share_their_bytes_up_to_reference_and_graph(monkeypatch):
+    read, sizes, bodies = read_of([opened("all. ", "geometry. "), opened("all. ", "material. ")], monkeypatch)
+    assert up_to_mark(bodies[0], 1) == up_to_mark(bodies[1], 1)
+    assert "the graph." in up_to_mark(bodies[1], 1) and "material." not in up_to_mark(bodies[1], 1)
+    assert read[1] >= sizes[1] - len("material. " * 60 + "Build it. " * 200) // 4 - 100
+
+
+def test_two_conversations_of_a_stage_share_its_own_words_too(monkeypatch):
+    requests = [opened("all. ", "geometry. ", turns=2), opened("all. ", "geometry. ", task="Judge again. ")]
+    read, sizes, bodies = read_of([opened("all. ", "geometry. "), *requests], monkeypatch)
+    assert up_to_mark(bodies[0], 2) == up_to_mark(bodies[2], 2)
+    assert "geometry." in up_to_mark(bodies[2], 2) and "Judge again." not in up_to_mark(bodies[2], 2)
+    assert read[2] >= sizes[2] - 100
+
+
+def test_another_graph_leaves_the_system_prompt_to_be_read(monkeypatch):
+    """As in rollouts, each of which has a graph of its own."""
+    read, _, _ = read_of([opened("all. ", "begin. "), opened("all. ", "begin. ", graph="Another one.")], monkeypatch)
+    assert read[1] >= len("all. " * 200) // 4
+
+
+def test_there_are_never_more_than_four_marks_and_each_is_used_once():
+    for turns in range(5):
+        placed = marks(request_body(opened("all. ", "own. ", turns=turns), "m", "5m"))
+        assert len(placed) == 4
+        assert placed[-1]["type"] == ("tool_result" if turns else "text")
+
+
+def test_when_old_pictures_give_way_what_is_fixed_is_still_read(monkeypatch):
+    monkeypatch.setattr(claude_messages, "MOST_PICTURES", 2)
+    requests = [opened("all. ", "own. ", turns=turns) for turns in range(4)]
+    read, _, _ = read_of(requests, monkeypatch)
+    assert all(one >= len("all. " * 200 + "own. " * 60 + "the graph. " * 90) // 4 for one in read[1:])
+
+
+def test_a_reply_cut_off_in_its_thought_goes_back_as_nothing_said():
+    """The service takes no message of the model that ends with a thought."""
+    thought = Thought(model="m", block={"type": "thinking", "thinking": "Hm", "signature": ""})
+    body = request_body(request([opening(), Message(role="assistant", content=(thought,)), opening()]), "m", "5m")
+    assert body["messages"][1]["content"] == [{"type": "text", "text": NOTHING}]

@@ -175,3 +175,19 @@ def test_a_recording_that_holds_no_replies_exits_78(picture, tmp_path):
     ended = seig("run", picture, "--model", "recorded", "--recording", tmp_path, "--out", tmp_path / "out")
     assert ended.returncode == 78
     assert "recorded replies" in said(ended)
+
+
+@pytest.mark.parametrize("text", ["judge=m", "=m", "verifier="])
+def test_a_model_for_no_role_exits_64_and_names_the_roles(picture, text):
+    ended = seig("run", picture, "--claude-model", text)
+    assert ended.returncode == 64
+    assert "generator, verifier, selector, decomposer" in ended.stderr
+
+
+def test_the_roles_that_may_be_named_are_those_that_there_are():
+    from typing import get_args
+
+    from agent.cli import ROLES
+    from agent.models.base import Role
+
+    assert set(ROLES) == set(get_args(Role))

@@ -120,3 +120,14 @@ def test_claude_is_the_default_only_where_a_key_is_present(monkeypatch):
 def test_what_does_not_shape_the_result_does_not_change_the_settings_digest():
     assert Config(standby=False, side_by_side=1).digest() == Config().digest()
     assert Config(seed=1).digest() != Config().digest()
+
+
+def test_each_role_may_have_a_model_and_an_effort_of_its_own(tmp_path):
+    file = tmp_path / "seig.toml"
+    file.write_text('claude_model = "big"\n[claude_models]\nverifier = "small"\n[claude_efforts]\nselector = "low"\n')
+    config = load_config({"claude_models.selector": "tiny"}, file)
+    assert (config.claude_model, config.claude_models) == ("big", {"verifier": "small", "selector": "tiny"})
+    assert config.claude_efforts == {"selector": "low"}
+    file.write_text('[claude_models]\nverifyer = "small"\n')
+    with pytest.raises(ConfigurationError, match=r"'claude_models.verifyer' must be one of 'decomposer'"):
+        load_config({}, file)

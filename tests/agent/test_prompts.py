@@ -14,6 +14,7 @@ from agent.prompting import (
     declared_variables,
     prompt_names,
     render,
+    stage_prompt,
     system_prompt,
     task,
 )
@@ -36,14 +37,16 @@ SAMPLES = {
     "tool": "verdict",
     "checklist": ITEMS,
     "critique": "Start with the handle.",
-    "plan": "Camera at 50 mm.",
     "has_scene": True,
     "remarks": [{"stage": "geometry", "text": "The cone's highlight is the light's place."}],
     "fit_looks": 150,
     "look_px": 256,
+    "hints": True,
+    "shows_reference": True,
+    "graph": '{"nodes": []}',
     "leaves": "Mug_Body, Mug_Handle",
 }
-STAGES = ("initialisation", "geometry", "material", "composition", "lighting")
+STAGES = ("initialisation", "geometry", "material", "composition", "lighting", "monolithic")
 SYSTEM_ROLES = [
     ("decomposition", "decomposer"),
     ("selection", "selector"),
@@ -65,9 +68,11 @@ def used_variables(name):
     return used
 
 
+@pytest.mark.parametrize("flags", [True, False], ids=["usual", "ablated"])
 @pytest.mark.parametrize("name", list(prompt_names()))
-def test_prompt_renders_with_exactly_what_it_declares(name):
-    text = render(name, **values(declared_variables(name)))
+def test_prompt_renders_with_exactly_what_it_declares(name, flags):
+    declared = declared_variables(name)
+    text = render(name, **values(declared) | dict.fromkeys(declared & {"hints", "shows_reference"}, flags))
     assert text and "{{" not in text and "{%" not in text
 
 
@@ -95,18 +100,69 @@ def test_a_left_over_variable_is_named():
 
 def test_a_word_outside_the_vocabulary_is_refused():
     with pytest.raises(PromptVariablesDiffer, match="does not know blender_versoin"):
-        system_prompt("geometry", "verifier", blender_versoin="4.5")
+        stage_prompt("geometry", "verifier", blender_versoin="4.5")
 
 
 def test_an_unknown_prompt_is_named():
     with pytest.raises(PromptMissing, match=r"geometry/dancer\.md"):
-        system_prompt("geometry", "dancer")
+        stage_prompt("geometry", "dancer")
+
+
+def system_values(**changes):
+    return {**values(prompting.SYSTEM_VARIABLES - {"stage"}), **changes}
+
+
+def both(stage, role, **changes):
+    told = system_values(**changes)
+    return system_prompt(role, **told), stage_prompt(stage, role, **told)
 
 
 @pytest.mark.parametrize(("stage", "role"), SYSTEM_ROLES)
 def test_every_role_has_a_system_prompt_from_the_common_vocabulary(stage, role):
-    text = system_prompt(stage, role, **values(prompting.SYSTEM_VARIABLES - {"stage"}))
-    assert len(text) > 500
+    common, own = both(stage, role)
+    assert len(common) > 500 and own.startswith("# Your part: ")
+
+
+@pytest.mark.parametrize("role", ["generator", "verifier"])
+def test_a_role_is_told_the_same_words_first_in_every_stage(role):
+    """Whatever differs between the stages: else the service would read none of it from its cache."""
+    differing = {"scope", "shows_reference", "stage"}
+    assert not differing & declared_variables(prompting.COMMON[role])
+    assert len({stage_prompt(stage, role, **system_values()) for stage in STAGES}) == len(STAGES)
+
+
+@pytest.mark.parametrize("role", ["generator", "verifier"])
+def test_most_of_what_a_role_is_told_is_common_to_all_stages(role):
+    for stage in STAGES[1:]:
+        common, own = both(stage, role)
+        assert len(common) > 2 * len(own), stage
+
+
+FIGURES = ("psnr_db", "ssim", "iou", "edge_px", "screen_box", "clipped_fraction", "luminance_ratio")
+
+
+@pytest.mark.parametrize(("stage", "role"), SYSTEM_ROLES)
+def test_without_hints_no_figure_is_named(stage, role):
+    tools = [name for name in SAMPLES["tools"] if name not in ("measure", "fit")]
+    told = "\n".join(both(stage, role, hints=False, tools=tools))
+    named = [figure for figure in FIGURES if f"`{figure}`" in told]
+    assert not named and "`fit`" not in told and "`measure`" not in told
+
+
+def test_who_builds_from_words_alone_is_told_of_no_reference_to_be_looked_at():
+    own = stage_prompt("initialisation", "generator", **system_values(shows_reference=False))
+    assert "not shown to you" in own and own.count("reference") == 1
+    told = task("initialisation", "generator", {}, **{**task_values(), "shows_reference": False, "round": 1})
+    assert 'captioned "reference"' not in told
+
+
+def task_values():
+    return values(prompting.TASK_VARIABLES - {"stage"})
+
+
+def test_verifiers_may_file_tickets_and_generators_of_geometry_leave_the_view_alone():
+    assert "`tickets`" in system_prompt("verifier", **system_values())
+    assert "composition and camera will see to the view" in stage_prompt("geometry", "generator", **system_values())
 
 
 @pytest.mark.parametrize("round_", [1, 2])

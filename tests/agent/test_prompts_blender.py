@@ -12,16 +12,6 @@ from agent.prompting import render
 
 WIDTH, HEIGHT = 512, 384
 SPACE = render("shared/space.md", width_px=WIDTH, height_px=HEIGHT)
-GENERATOR = {
-    "rounds": 2,
-    "scope": ["structure"],
-    "width_px": WIDTH,
-    "height_px": HEIGHT,
-    "kind": "full",
-    "tools": [],
-    "fit_looks": 150,
-    "look_px": 256,
-}
 
 BEGIN = """
 import bpy
@@ -107,14 +97,14 @@ def test_a_ray_through_the_picture_meets_what_is_seen_there(run):
 
 @pytest.mark.blender
 def test_the_lathe_makes_closed_bodies_that_face_outwards(run):
-    text = render("initialisation/generator.md", blender_version=run(""), **GENERATOR)
+    text = render("initialisation/generator.md", scope=["structure"], shows_reference=True)
     run(blocks(text) + LATHE_CHECK)
 
 
 @pytest.mark.blender
 def test_sockets_and_nodes_are_named_as_this_version_names_them(run):
     version = run("")
-    text = render("shared/code.md", blender_version=version, scope=["material"])
+    text = render("shared/code.md", blender_version=version)
     present = ticked(text, "Principled BSDF sockets:")
     absent = ticked(text, "There is no `Specular`") if version >= "4" else ["Specular IOR Level", "Emission Color"]
     sky = ticked(text.replace("'", "`"), "`sky_type` is")[0]

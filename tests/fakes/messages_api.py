@@ -6,6 +6,7 @@ marked a prefix that ends at most 20 blocks before that mark.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -39,6 +40,8 @@ class Answer:
     """Ends the connection after this many events."""
     garbled: bool = False
     """Sends something that is no JSON in the middle of the stream."""
+    broken_input: str | None = None
+    """Said in place of each tool's input."""
     stream_error: str | None = None
     """Ends the stream with an error event of this type."""
     pings_s: float = 0.0
@@ -76,10 +79,10 @@ class MessagesApi:
         with self._lock:
             self.bodies.append(body)
             self.headers.append(headers)
-            self.usages.append(self._bill(body))
+            self.usages.append(self.bill(body))
             return (self.script.popleft() if self.script else self.always), self.usages[-1]
 
-    def _bill(self, body: dict[str, Any]) -> dict[str, int]:
+    def bill(self, body: dict[str, Any]) -> dict[str, int]:
         prefixes, sizes, marks = _prefixes(body)
         read = 0
         for mark in marks:
@@ -96,15 +99,24 @@ class MessagesApi:
 
 
 def _prefixes(body: dict[str, Any]) -> tuple[list[str], list[int], list[int]]:
-    """Of each block: everything said up to and with it, its size, and whether it is marked."""
-    prefixes, sizes, marks, said = [], [], [], ""
+    """Of each block: everything said to this model up to and with it, its size, and whether it is marked."""
+    prefixes, sizes, marks, said = [], [], [], body["model"]
     for place, block in enumerate(_blocks(body)):
         bare = json.dumps({key: value for key, value in block.items() if key != "cache_control"})
         said += bare
         prefixes.append(said)
-        sizes.append(len(bare) // 4)
+        sizes.append(_tokens(block, bare))
         marks += [place] if "cache_control" in block else []
     return prefixes, sizes, marks
+
+
+def _tokens(block: dict[str, Any], said: str) -> int:
+    """Of text a quarter of its characters, of pictures width × height / 750."""
+    parts = block["content"] if block.get("type") == "tool_result" else [block]
+    pictures = [part["source"]["data"] for part in parts if part.get("type") == "image"]
+    heads = [base64.b64decode(data[:64]) for data in pictures]
+    pixels = sum(int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big") for head in heads)
+    return (len(said) - sum(map(len, pictures))) // 4 + pixels // 750
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -188,7 +200,7 @@ def _events(answer: Answer, body: dict[str, Any], usage: dict[str, int]) -> Iter
     message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
     yield _event("message_start", {"message": message})
     for index, block in enumerate(answer.content):
-        yield from _block_events(index, block)
+        yield from _block_events(index, block, answer.broken_input)
     if answer.garbled:
         yield b"event: content_block_delta\ndata: {not json\n\n"
     if answer.stream_error:
@@ -199,10 +211,10 @@ def _events(answer: Answer, body: dict[str, Any], usage: dict[str, int]) -> Iter
     yield _event("message_stop", {})
 
 
-def _block_events(index: int, block: dict[str, Any]) -> Iterator[bytes]:
+def _block_events(index: int, block: dict[str, Any], broken_input: str | None = None) -> Iterator[bytes]:
     kind = block["type"]
     if kind == "tool_use":
-        opening, whole = {**block, "input": {}}, json.dumps(block["input"])
+        opening, whole = {**block, "input": {}}, broken_input or json.dumps(block["input"])
         half = len(whole) // 2
         deltas = [{"type": "input_json_delta", "partial_json": part} for part in (whole[:half], whole[half:])]
     elif kind == "thinking":

@@ -92,7 +92,8 @@ def listen(messages: Sequence[Message], tools: Sequence[str] = ()) -> Talk:
     if start is None:
         raise ValueError("no task was given: no message of the user ends with its facts")
     told = messages[start]
-    task = Task(_facts(told) or {}, _reference(messages), _candidates(told), frozenset(tools))
+    facts = {**_scene_graph(messages[0]), **(_facts(told) or {})}
+    task = Task(facts, _reference(messages), _candidates(told), frozenset(tools))
     results = [
         _result(block)
         for message in messages[start + 1 :]
@@ -108,6 +109,14 @@ def _facts(message: Message) -> dict[str, Any] | None:
         return None
     found = _FENCED.search(message.content[-1].text)
     return _object(found.group(1)) if found else None
+
+
+def _scene_graph(first: Message) -> dict[str, Any]:
+    """As the facts would have it: it is told once, before the first task."""
+    lasting = (block.text for block in first.content if isinstance(block, Text) and block.lasting)
+    found = next((found for text in lasting if (found := _FENCED.search(text))), None)
+    graph = _object(found.group(1)) if found else None
+    return {"scene_graph": graph} if graph else {}
 
 
 def _object(text: str) -> dict[str, Any] | None:
