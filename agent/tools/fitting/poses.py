@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.tools.fitting.facts import CameraFacts, Matrix, ObjectFacts, SceneFacts
+from agent.tools.fitting.facts import CameraFacts, ObjectFacts, SceneFacts
 from agent.tools.fitting.search import Number
 from agent.tools.fitting.trial import Unfit
-from agent.tools.fitting.writing import assignments
+from agent.tools.fitting.writing import assignments, literal
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def camera_knobs(scene: SceneFacts, facts: ObjectFacts, reach: float = 1.0) -> K
         matrix, lens, scale = moved(values)
         thing = f"objects[{camera.name!r}]"
         focal = {f"{thing}.data.ortho_scale": scale} if flat else {f"{thing}.data.lens": lens}
-        return free(facts) + assignments({f"{thing}.matrix_world": matrix.tolist(), **focal})
+        return free(facts) + put(camera.name, matrix) + assignments(focal)
 
     def told(values: Sequence[float]) -> dict[str, Any]:
         matrix, lens, scale = moved(values)
@@ -134,7 +134,7 @@ def placement_knobs(scene: SceneFacts, facts: ObjectFacts) -> Knobs:
         return matrix
 
     def source(values: Sequence[float]) -> str:
-        return assignments({f"objects[{facts.name!r}].matrix_world": moved(values).tolist()})
+        return put(facts.name, moved(values))
 
     def told(values: Sequence[float]) -> dict[str, Any]:
         by = dict(zip(names, values, strict=True))
@@ -151,6 +151,12 @@ def placement_knobs(scene: SceneFacts, facts: ObjectFacts) -> Knobs:
 def free(facts: ObjectFacts) -> str:
     """An edit that takes off what would hold an object in its place."""
     return f"import bpy\n\nbpy.data.objects[{facts.name!r}].constraints.clear()\n" if facts.constraints else ""
+
+
+def put(name: str, matrix: Floats) -> str:
+    """An edit that gives an object a pose in the world. As a Matrix: bare tuples would be taken for its columns."""
+    rows = literal(matrix.tolist())
+    return f"import bpy\nfrom mathutils import Matrix\n\nbpy.data.objects[{name!r}].matrix_world = Matrix({rows})\n"
 
 
 def _about(axis: Sequence[float], degrees: float) -> Floats:
