@@ -34,7 +34,7 @@ MOST_SSIM_LOST, MOST_PSNR_LOST_DB = 0.002, 0.1
 """What a fit may lose all over while it gains in what it was asked for; PSNR, where it was asked for colours."""
 LOOKS_EACH = 15
 """Well spent on each number of a search."""
-LEAST_LOOKS = {"camera": 40, "placement": 30}
+LEAST_LOOKS = {"camera": 12, "placement": 10}
 """Below which a search of so many numbers gains nothing."""
 
 Kind = Literal["values", "camera", "placement", "lights", "colors"]

@@ -47,9 +47,12 @@ def camera_knobs(scene: SceneFacts, facts: ObjectFacts, reach: float = 1.0) -> K
         raise Unfit("the scene has no active camera that is perspective or orthographic")
     pose, pivot, flat = np.array(camera.matrix_world), subject(scene), camera.type == "ORTHO"
     names = {"pan": 4.0, "tilt": 4.0, "roll": 4.0, "azimuth": 8.0, "elevation": 6.0, "size": 0.12, "perspective": 0.2}
+    usual = {"roll": 2.0, "azimuth": 8.0, "elevation": 6.0, "perspective": 0.12}
     numbers = tuple(
-        Number(name, -reach * most, reach * most, 0.0) for name, most in names.items() if not flat or name != "perspective"
-    )  # fmt: skip
+        Number(name, -reach * most, reach * most, 0.0, usual.get(name, np.inf))
+        for name, most in names.items()
+        if not flat or name != "perspective"
+    )
 
     def moved(values: Sequence[float]) -> tuple[Floats, float, float]:
         by_name = dict(zip(names, values, strict=False))
@@ -123,7 +126,7 @@ def placement_knobs(scene: SceneFacts, facts: ObjectFacts) -> Knobs:
     size = float(np.linalg.norm(high - low))
     middle = np.array([*(low + high)[:2] / 2, low[2]])  # turned and sized about its foot, so that it goes on standing
     names = {"x": 0.2 * size, "y": 0.2 * size, "z": 0.2 * size, "turn": 25.0, "size": 0.25}
-    numbers = tuple(Number(name, -most, most, 0.0) for name, most in names.items())
+    numbers = tuple(Number(name, -most, most, 0.0, usual=most) for name, most in names.items())
 
     def moved(values: Sequence[float]) -> Floats:
         x, y, z, turn, larger = values

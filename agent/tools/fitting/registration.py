@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from agent.tools.fitting.poses import Knobs
 from agent.tools.fitting.search import around, descend, search
 from agent.tools.fitting.trial import Trial
@@ -18,6 +20,9 @@ DESCENT = 0.6
 """Part of the looks that the steps may take; what they leave is the free search's."""
 NARROW = 0.12
 """Part of the ranges in which the free search goes on."""
+PULL = 0.03
+"""Part of the squared differences at the start that a number's usual distance from 0 counts: what the picture hardly
+tells should not wander."""
 LEAST_OF_SEARCH = 5
 """Looks for each number, below which a free search finds nothing."""
 
@@ -27,23 +32,34 @@ def register(
 ) -> list[float]:
     """The best values within the looks that are left, by the objective; never worse than `start`."""
     reference, values, seen = trial.bench.run.reference, list(start), list[tuple[float, list[float]]]()
+    usual, least = np.array([one.usual for one in knobs.numbers]), LEAST_OF_SEARCH * len(knobs.numbers)
     descending = int(DESCENT * trial.left)
+    if trial.left - descending < least:
+        descending = trial.left - 1
+
+    def judged(png: bytes, at: Sequence[float]) -> float:
+        return objective(png) * (1 + PULL / 2 * float(np.sum((np.array(at) / usual) ** 2)))
+
     for share in BLURS:
         blur_px = share * max(trial.size)
 
-        def differences(at: Sequence[float], blur_px: float = blur_px) -> Pixels:
+        pull: list[float] = []
+
+        def differences(at: Sequence[float], blur_px: float = blur_px, pull: list[float] = pull) -> Pixels:
             png = trial.look(knobs.source(at))
-            seen.append((objective(png), list(at)))
-            return residuals(png, reference, blur_px)
+            seen.append((judged(png, at), list(at)))
+            found = residuals(png, reference, blur_px)
+            pull or pull.append(float(np.sqrt(PULL * (found @ found))))
+            return np.concatenate([found, pull[0] * np.array(at) / usual])
 
         numbers = [replace(one, start=at) for one, at in zip(knobs.numbers, values, strict=True)]
         values, used = descend(differences, numbers, descending, max(0.4 * share, LEAST_PROBE) / reach)
         descending -= used
     if not seen:
-        seen.append((objective(trial.look(knobs.source(start))), list(start)))
+        seen.append((judged(trial.look(knobs.source(start)), start), list(start)))
     best = min(seen, key=lambda pair: pair[0])
-    if trial.left >= LEAST_OF_SEARCH * len(knobs.numbers):
+    if trial.left >= least:
         near = around(knobs.numbers, best[1], NARROW / reach)
-        found, loss = search(lambda at: objective(trial.look(knobs.source(at))), near, trial.left, seed)
+        found, loss = search(lambda at: judged(trial.look(knobs.source(at)), at), near, trial.left, seed)
         best = min(best, (loss, found), key=lambda pair: pair[0])
     return best[1]

@@ -31,6 +31,8 @@ class Number:
     lower: float
     upper: float
     start: float
+    usual: float = np.inf
+    """How far from 0 it may be expected: what the picture hardly tells is drawn to there. Infinite: not at all."""
 
 
 def search(
