@@ -67,9 +67,9 @@ class FitValue(ToolInput):
 class FitInput(ToolInput):
     purpose: str = Field(max_length=200)
     kind: Kind = "values"
-    """What to tune: the numbers in `values`; the target camera's place, rotation and focal length; the place, turn about
-    the vertical and size of object `of` with its children; colour and strength of all lights and the world; or the base
-    colours of object `of` with its children."""
+    """What to tune: the numbers in `values`; the target camera's place, rotation and focal length; the place, turn
+    about the vertical and size of object `of`, with its children; colour and strength of all lights and the world; or
+    the base colours of object `of` and its children."""
     of: str = Field("", max_length=200)
     """Name of the object, for kinds placement and colors."""
     values: tuple[FitValue, ...] = Field((), max_length=40)

@@ -6,7 +6,7 @@ the render shows beyond it, and that a few times over, since surfaces light each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,14 +59,12 @@ def paints(trial: Trial, scene: SceneFacts, names: set[str]) -> tuple[list[Paint
     return found, notes
 
 
-def _unlinked(material: str, tree: TreeFacts) -> list[Paint]:
-    return [
-        Paint(material, f"materials[{material!r}].node_tree.nodes[{node.name!r}].inputs[{socket!r}].default_value", color)
-        for node in tree.nodes
-        for socket in [SOCKETS.get(node.type, "")]
-        for color in [node.color(socket)]
-        if color is not None
-    ]  # fmt: skip
+def _unlinked(material: str, tree: TreeFacts) -> Iterator[Paint]:
+    for node in tree.nodes:
+        socket = SOCKETS.get(node.type, "")
+        if (color := node.color(socket)) is not None:
+            inputs = f"materials[{material!r}].node_tree.nodes[{node.name!r}].inputs"
+            yield Paint(material, f"{inputs}[{socket!r}].default_value", color)
 
 
 def _why_none(material: str, tree: TreeFacts) -> str:

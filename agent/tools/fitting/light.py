@@ -20,7 +20,7 @@ from agent.picture import Reference
 from agent.tools.fitting.facts import LightFacts, ObjectFacts, SceneFacts, TreeFacts, ViewFacts
 from agent.tools.fitting.trial import Linear, Trial, Unfit, inspected
 from agent.tools.fitting.writing import Literal, assignments
-from agent.tools.objectives import Region
+from agent.tools.objectives import Region, mask_pixels
 
 Floats = NDArray[np.float64]
 
@@ -121,7 +121,8 @@ def _world(world: TreeFacts) -> tuple[Source | None, str]:
     inputs = f"{owner}.node_tree.nodes[{backgrounds[0].name!r}].inputs"
     path, shown = f"{inputs}['Strength'].default_value", backgrounds[0].color("Color")
     if shown is None:
-        return Source(world.name, (path, ""), (strength,), strength, ()), "the world's colour is driven by nodes: its strength alone was tuned"  # fmt: skip
+        note = "the world's colour is driven by nodes: its strength alone was tuned"
+        return Source(world.name, (path, ""), (strength,), strength, ()), note
     now = tuple(strength * channel for channel in shown[:3])
     return Source(world.name, (path, f"{inputs}['Color'].default_value"), now, strength, shown), ""
 
@@ -169,20 +170,22 @@ def wanted_light(reference: Reference, size: tuple[int, int], view: ViewFacts) -
     """The reference in scene-linear light, as if it had been displayed by the Standard view transform."""
     shown = (reference.rgb / 255.0) ** view.gamma
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4) / 2.0**view.exposure
-    channels = [Image.fromarray(linear[..., c].astype(np.float32)).resize(size, Image.Resampling.BOX) for c in range(3)]
-    return np.stack([np.asarray(channel, np.float64) for channel in channels], axis=-1)
+    return np.stack([_shrunk(linear[..., channel].astype(np.float32), size) for channel in range(3)], axis=-1)
 
 
 def telling(trial: Trial, seen: Linear, region: Region | None) -> Region:
     """Height × width × 3: which values of the reference tell how much light there was."""
     reference, size = trial.bench.run.reference, trial.size
-    shown = np.asarray(Image.fromarray(reference.rgb).resize(size, Image.Resampling.BOX), np.float64) / 255
-    chosen = shown < SATURATED
+    burnt = (reference.rgb >= SATURATED * 255).astype(np.float32)
+    chosen = np.stack([_shrunk(burnt[..., channel], size) == 0 for channel in range(3)], axis=-1)
     if reference.mask is not None:
-        mask = Image.fromarray(reference.mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-        inside = binary_erosion((np.asarray(mask) > 250) & (seen[..., 3] > 0.98))
+        inside = binary_erosion((mask_pixels(reference, size) > 0.98) & (seen[..., 3] > 0.98))
         chosen &= inside[..., None]
     return chosen if region is None else chosen & region[..., None]
+
+
+def _shrunk(values: NDArray[np.float32], size: tuple[int, int]) -> Floats:
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BOX), np.float64)
 
 
 def solve(

@@ -98,7 +98,7 @@ def _moved(pose: Floats, pivot: Floats, camera: CameraFacts, by: dict[str, float
 
 
 def subject(scene: SceneFacts) -> Floats:
-    """The middle of what the camera sees, without grounds and backdrops; where it sees nothing, five metres before it."""
+    """The middle of what the camera sees, without grounds and backdrops; else five metres before it."""
     assert scene.camera is not None
     pose = np.array(scene.camera.matrix_world)
     ahead = -pose[:3, 2] / np.linalg.norm(pose[:3, 2])

@@ -1,4 +1,4 @@
-"""Owns bringing a pose to the picture: steps of least squares on blurred differences first, a free search after them."""
+"""Owns bringing a pose to the picture: steps of least squares on blurred differences first, then a free search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from agent.tools.fitting.poses import Knobs
-from agent.tools.fitting.search import around, descend, search
+from agent.tools.fitting.search import PULL, around, descend, search
 from agent.tools.fitting.trial import Trial
 from agent.tools.objectives import Objective, Pixels, residuals
 
@@ -20,9 +20,6 @@ DESCENT = 0.6
 """Part of the looks that the steps may take; what they leave is the free search's."""
 NARROW = 0.12
 """Part of the ranges in which the free search goes on."""
-PULL = 0.03
-"""Part of the squared differences at the start that a number's usual distance from 0 counts: what the picture hardly
-tells should not wander."""
 LEAST_OF_SEARCH = 5
 """Looks for each number, below which a free search finds nothing."""
 
@@ -43,14 +40,10 @@ def register(
     for share in BLURS:
         blur_px = share * max(trial.size)
 
-        pull: list[float] = []
-
-        def differences(at: Sequence[float], blur_px: float = blur_px, pull: list[float] = pull) -> Pixels:
+        def differences(at: Sequence[float], blur_px: float = blur_px) -> Pixels:
             png = trial.look(knobs.source(at))
             seen.append((judged(png, at), list(at)))
-            found = residuals(png, reference, blur_px)
-            pull or pull.append(float(np.sqrt(PULL * (found @ found))))
-            return np.concatenate([found, pull[0] * np.array(at) / usual])
+            return residuals(png, reference, blur_px)
 
         numbers = [replace(one, start=at) for one, at in zip(knobs.numbers, values, strict=True)]
         values, used = descend(differences, numbers, descending, max(0.4 * share, LEAST_PROBE) / reach)

@@ -19,6 +19,8 @@ START_WIDTH = 0.08
 """CMA-ES' first step as a part of each range: started wide it does not converge within a few hundred looks."""
 DAMPINGS = (1e-3, 1e-1, 3.0)
 """Of a step of least squares, tried in turn until one is a gain."""
+PULL = 0.03
+"""Part of the squares at the start that a number's usual distance from 0 counts: what they hardly tell is held."""
 LEAST_STEP_GAIN = 0.01
 """Part of the squares that a step must take away for another to be tried."""
 
@@ -69,17 +71,20 @@ def descend(
 
     `probe`: part of each range by which a number is moved to see what that does.
     """
+    if looks <= len(numbers) + 1:
+        return [one.start for one in numbers], 0
     lower, width, point = _scales(numbers)
-    left = looks
+    left, stiffness = looks, np.zeros(len(numbers))
 
     def at(where: Floats) -> Floats:
         nonlocal left
         left -= 1
-        return residuals(list(lower + width * where))
+        values = lower + width * where
+        return np.concatenate([residuals(list(values)), stiffness * values])
 
-    if looks <= len(numbers) + 1:
-        return list(lower + width * point), 0
     here = at(point)
+    stiffness = np.sqrt(PULL * (here @ here)) / np.array([one.usual for one in numbers])
+    here[-len(numbers) :] = stiffness * (lower + width * point)
     while left > len(numbers):
         probes = np.where(point + probe <= 1, probe, -probe)
         moves = zip(probes.tolist(), np.eye(len(numbers)), strict=True)
