@@ -16,12 +16,14 @@ scene: {
 }
 object: its entry as above and {"data", "children", "modifiers": [{"name", "type", "values": {…}}], "constraints": […],
   "shape_keys": {name: value}, "vertex_groups", "uv_maps", "color_attributes", "slots": [{"material", "faces"}],
-  "custom": {…}, "local_location", "local_rotation_deg", "light" | "camera" where it is one}
+  "custom": {…}, "local_location", "local_rotation_deg", "matrix_world": 4 rows, "light" | "camera" where it is one}
 material: {"name", "users": [object names], "nodes": [{"name", "type", "values": {input or property: value}}],
   "links": ["A.Color → B.Base Color"], "settings": {…}}
 contacts: as `contacts` says.
 
 Asked in short, for a reader: the same as `in_short` says it.
+    if subject == "world":
+        return {"what": _world_nodes(bpy.context.scene.world)}
 """
 
 import math
@@ -49,6 +51,8 @@ def inspect(subject, name="", short=False):
         return {"what": in_short.material(_material(material), material) if short else _material(material)}
     if subject == "contacts":
         return {"what": contacts.contacts()}
+    if subject == "world":
+        return {"what": _world_nodes(bpy.context.scene.world)}
     raise Refusal(errors.BAD_REQUEST, "nothing to inspect called {!r}".format(subject))
 
 
@@ -177,6 +181,7 @@ def _object(thing):
         children=sorted(child.name for child in thing.children),
         local_location=_plain(thing.location),
         local_rotation_deg=_degrees(thing.matrix_local),
+        matrix_world=[_plain(row) for row in thing.matrix_world],
         modifiers=[_values(modifier) for modifier in thing.modifiers],
         constraints=[_values(constraint) for constraint in thing.constraints],
         shape_keys={block.name: _plain(block.value) for block in keys.key_blocks} if keys else {},
@@ -207,14 +212,25 @@ def _values(struct):
 
 # ── a material ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _material(material):
-    tree = material.node_tree
     settings = rna.walk(material, skip={"node_tree", "cycles", "grease_pencil"})
     return {
         "name": material.name,
         "users": sorted(thing.name for thing in bpy.data.objects if material.name in thing.material_slots),
+        **_tree(material.node_tree),
+        "settings": {path: _plain(value) for path, value in settings if value is not None},
+    }
+
+
+def _world_nodes(world):
+    if world is None:
+        return {}
+    return {"name": world.name, "color": _plain(world.color), **_tree(world.node_tree if world.use_nodes else None)}
+
+
+def _tree(tree):
+    return {
         "nodes": [_node(node) for node in tree.nodes] if tree else [],
         "links": [_link(link) for link in tree.links] if tree else [],
-        "settings": {path: _plain(value) for path, value in settings if value is not None},
     }
 
 

@@ -1,4 +1,7 @@
-"""Owns render: a picture of the scene from temporary state. What the camera sees: `views`; object ids: `object_ids`."""
+"""Owns render: a picture of the scene from temporary state.
+
+What the camera sees: `views`; object ids: `object_ids`; scene-linear light: `linear`.
+"""
 
 import os
 import sys
@@ -6,12 +9,12 @@ import time
 
 import bpy
 
-from blender_server import boxes, compat, object_ids, views
+from blender_server import boxes, compat, linear, object_ids, views
 from blender_server.refusals import Refusal
 from blender_server.temporary import Temporary
 from protocol import errors
 
-FILE = "render.png"
+FILE = "render"
 DENOISED_FROM = 4
 """Samples. Below, the pictures are for comparing with each other and should be fast."""
 
@@ -38,17 +41,22 @@ def render(
         _isolate(temporary, isolate)
         if picture == "object_id":
             names = object_ids.use(temporary, scene)
-        png = _picture(scene)
+        if picture == "linear":
+            linear.use(temporary, scene)
+            payload = _written(scene, linear.EXTENSION, linear.values)
+        else:
+            payload = _written(scene, ".png", _content)
     return {
         "width_px": width_px,
         "height_px": height_px,
         "duration_s": time.monotonic() - started,
         "objects": names,
-    }, [png]
+    }, [payload]
 
 
-def _picture(scene):
-    path = os.path.join(os.getcwd(), FILE)
+def _written(scene, extension, read):
+    """What `read` makes of the file that a render writes."""
+    path = os.path.join(os.getcwd(), FILE + extension)
     with Temporary() as temporary:
         temporary.set(scene.render, filepath=path, use_file_extension=True, use_overwrite=True)
         _render()
@@ -56,13 +64,17 @@ def _picture(scene):
         image.user_clear()
         bpy.data.images.remove(image)
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
+        return read(path)
+    except (OSError, RuntimeError) as error:  # RuntimeError: how Blender refuses to load a picture
         raise Refusal(errors.UNSUPPORTED, "the render wrote no picture") from error
     finally:
         if os.path.exists(path):
             os.remove(path)
+
+
+def _content(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _render():

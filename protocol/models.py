@@ -97,7 +97,7 @@ class InspectReply(Reply):
 class InspectRequest(Request):
     method: ClassVar[str] = "inspect"
     reply: ClassVar[type[Reply]] = InspectReply
-    subject: Literal["scene", "object", "material", "contacts"]
+    subject: Literal["scene", "object", "material", "contacts", "world"]
     name: str = ""
     """Of the object or material; empty for the others."""
     short: bool = False
@@ -146,7 +146,9 @@ View = TargetView | OrbitView | PositionView | PresetView
 
 
 class RenderReply(Reply):
-    """The picture is the reply's one payload: PNG, 8 bit RGBA (straight alpha)."""
+    """The picture is the reply's one payload: PNG, 8 bit RGBA (straight alpha).
+
+    "linear": scene-linear light instead, as native little-endian float32 RGBA (premultiplied), bottom row first."""
 
     width_px: int
     height_px: int
@@ -167,7 +169,7 @@ class RenderRequest(Request):
     height_px: PositiveInt = 256
     samples: PositiveInt = 16
     engine: Literal["cycles", "eevee", "workbench"] = "cycles"
-    picture: Literal["color", "object_id"] = "color"
+    picture: Literal["color", "object_id", "linear"] = "color"
     transparent: bool = False
     """Film: alpha 0 where only the world is seen."""
     isolate: tuple[str, ...] = ()

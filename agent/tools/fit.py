@@ -1,4 +1,4 @@
-"""Owns the fit tool: the model names numbers and bounds, the machine finds values by rendering small and comparing.
+"""Owns the fit tool: the model names what to tune and what to match, the machine finds the values.
 
 The optimiser runs here, in the agent; Blender only sets values and renders, from temporary state. What it finds is
 committed as literal assignments, an ordinary edit in the stage's scope, and only if it measures better.
@@ -7,28 +7,37 @@ committed as literal assignments, an ordinary edit in the stage's scope, and onl
 from __future__ import annotations
 
 import ast
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
-from scipy.optimize import minimize_scalar
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from agent.evaluation.measures import measure
+from agent.evaluation.measures import Measures, measure
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
-from agent.tools.objectives import Objective, objective_for
+from agent.tools.fitting import colors, light
+from agent.tools.fitting.facts import ObjectFacts, SceneFacts
+from agent.tools.fitting.poses import Knobs, camera_knobs, placement_knobs
+from agent.tools.fitting.registration import register
+from agent.tools.fitting.search import Number, search
+from agent.tools.fitting.trial import Trial, Unfit, inspected
+from agent.tools.fitting.writing import assignments, is_plain_path
+from agent.tools.objectives import Goal, Objective, Region, objective_for, seen_region
 from agent.tools.scene import committed, rejected
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
-from sandbox.transaction import SceneSession
 
 MIN_GAIN = 1e-5
 """Smallest improvement of the objective that is worth an edit: below it lies the noise of rendering."""
-MOST_SSIM_LOST = 0.002
-"""What a fit may lose in structure while it gains in what it was asked for."""
-START_WIDTH = 0.08
-"""CMA-ES' first step as a part of each range: started wide it does not converge within a few hundred looks."""
+MOST_SSIM_LOST, MOST_PSNR_LOST_DB = 0.002, 0.1
+"""What a fit may lose all over while it gains in what it was asked for; PSNR, where it was asked for colours."""
+LOOKS_EACH = 15
+"""Well spent on each number of a search."""
+LEAST_LOOKS = {"camera": 12, "placement": 10}
+"""Below which a search of so many numbers gains nothing."""
+
+Kind = Literal["values", "camera", "placement", "lights", "colors"]
 
 
 class FitValue(ToolInput):
@@ -57,164 +66,282 @@ class FitValue(ToolInput):
 
 class FitInput(ToolInput):
     purpose: str = Field(max_length=200)
-    values: tuple[FitValue, ...] = Field(min_length=1, max_length=40)
-    objective: str = Field("picture", pattern="^(picture|silhouette|object:.+)$")
-    """Colours all over; the outline of a cut-out; or the colours in one object's region."""
-    looks: int = Field(60, ge=3, le=2000)
-    """Most renders it may take; the run's own bound, which the instructions name, counts too."""
+    kind: Kind = "values"
+    """What to tune: the numbers in `values`; the target camera's place, rotation and focal length; the place, turn
+    about the vertical and size of object `of`, with its children; colour and strength of all lights and the world; or
+    the base colours of object `of` and its children."""
+    of: str = Field("", max_length=200)
+    """Name of the object, for kinds placement and colors."""
+    values: tuple[FitValue, ...] = Field((), max_length=40)
+    """For kind values: what to tune. Start close, keep ranges narrow."""
+    goal: Goal = "all"
+    """What to match: all (colours, edges, outline), colour, luminance, or silhouette (of a cut-out)."""
+    region: str = Field("", max_length=200)
+    """Name of an object: match only where it is seen (with its children). Empty: the whole picture."""
+    looks: int = Field(0, ge=0, le=2000)
+    """Most renders that it may take; 0: as many as are of use. The run's own bound counts too."""
 
-
-def is_plain_path(path: str) -> bool:
-    """Whether the text is a chain of attributes and constant subscripts, nothing that calls or computes."""
-    try:
-        node: ast.AST = ast.parse(f"bpy.data.{path}", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    if "\n" in path:
-        return False
-    while not isinstance(node, ast.Name):
-        if isinstance(node, ast.Attribute) or (
-            isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
-        ):
-            node = node.value
-        else:
-            return False
-    return True
-
-
-def assignments(paths: Sequence[str], values: Sequence[float]) -> str:
-    """The edit that sets the values, as literal Python."""
-    lines = [f"bpy.data.{path} = {value:.6g}" for path, value in zip(paths, values, strict=True)]
-    return "import bpy\n\n" + "\n".join(lines) + "\n"
+    @model_validator(mode="after")
+    def _is_complete(self) -> FitInput:
+        if (self.kind == "values") != bool(self.values):
+            raise ValueError("values are for kind 'values', which needs at least one")
+        if (self.kind in ("placement", "colors")) != bool(self.of):
+            raise ValueError("`of` is for kinds 'placement' and 'colors', which need the name of an object there")
+        if self.region and self.goal == "silhouette":
+            raise ValueError("a silhouette is the whole picture's: leave region empty")
+        return self
 
 
 def fit(bench: Workbench, given: FitInput) -> Outcome:
-    paths, start = [value.path for value in given.values], [value.start for value in given.values]
-    config = bench.run.config
+    config, head = bench.run.config, bench.head.id
     try:
-        objective = objective_for(given.objective, bench, config.fit_px)
+        if reason := _out_of_scope(bench, given):
+            return refused(reason, head=head)
+        task = _task(bench, given)
         with bench.temporary() as session:
-            look = _Look(bench, session, paths, objective, config.fit_px, config.fit_samples)
-            before = look(start)
-            best, after = search(look, given.values, min(given.looks, config.fit_looks), config.seed)
-            holds = after < before and _holds(bench, session, given.objective, paths, start, best)
+            trial = Trial(bench, session, config.fit_px, config.fit_samples, task.looks)
+            before = task.objective(trial.look())
+            found = FINDERS[given.kind](task, trial)
+            after = task.objective(trial.look(found.source))
+        held = after < before - MIN_GAIN and holds(bench, found.source, given.goal, task.names)
     except ScriptFailed as error:
         reason = error.traceback_text.strip().splitlines()[-1]
-        return refused(f"these values cannot be set: {reason}", head=bench.head.id)
-    except (RequestFailed, ProcessFault, ValueError) as error:
-        return refused(f"the fit stopped: {error}", head=bench.head.id)
-    facts = {
+        return refused(f"these values cannot be set: {reason}", head=head)
+    except (RequestFailed, ProcessFault, Unfit, ValueError) as error:
+        return refused(f"the fit stopped: {error}", head=head)
+    facts: dict[str, Any] = {
         "error_before": round(before, 6),
         "error_after": round(after, 6),
-        "looks": look.count,
-        "looks_allowed": min(given.looks, config.fit_looks),
+        "looks": trial.count,
+        "looks_allowed": task.looks,
+        **({"notes": found.notes} if found.notes else {}),
     }
-    values = {path: float(f"{value:.6g}") for path, value in zip(paths, best, strict=True)}
-    if before - after < MIN_GAIN or not holds:
-        reason = "no better values were found" if before - after < MIN_GAIN else "what gained small lost when larger"
-        return answered({"result": "no_gain", "reason": reason, **facts}, head=bench.head.id)
-    outcome = bench.edit(assignments(paths, best), f"fit: {given.purpose}")
+    if not held:
+        reason = "what gained small lost when larger" if after < before - MIN_GAIN else "no better values were found"
+        return answered({"result": "no_gain", "reason": reason, **facts}, head=head)
+    outcome = bench.edit(found.source, f"fit: {given.purpose}")
     if outcome.snapshot is None:
         return rejected(bench, outcome)
-    return committed(bench, outcome, **facts, values=values)
+    return committed(bench, outcome, **facts, values=found.told)
 
 
-def _holds(
-    bench: Workbench,
-    session: SceneSession,
-    name: str,
-    paths: Sequence[str],
-    start: Sequence[float],
-    best: Sequence[float],
-) -> bool:
-    """Whether it is a gain at the size that is measured elsewhere too, and not bought with structure."""
-    config = bench.run.config
-    session.execute(assignments(paths, start))
-    objective = objective_for(name, bench, config.look_px)
-    look = _Look(bench, session, paths, objective, config.look_px, config.look_samples)
-    reference = bench.run.reference
-    before, structure = look(start), measure(reference, look.png).ssim
-    return look(best) < before and measure(reference, look.png).ssim > structure - MOST_SSIM_LOST
+@dataclass(frozen=True)
+class Task:
+    """What a call comes to in this scene."""
+
+    given: FitInput
+    scene: SceneFacts
+    objective: Objective
+    looks: int
+    """Most that it may take."""
+    names: frozenset[str]
+    """Of the objects in whose region is compared; none: everywhere."""
+    knobs: Knobs | None
+    region: Region | None
 
 
-class _Look:
-    """The objective as a function of the values: set them, render, compare."""
+@dataclass(frozen=True)
+class Found:
+    """Values that a finder came to."""
 
-    png: bytes
-    """The last one."""
-
-    def __init__(
-        self,
-        bench: Workbench,
-        session: SceneSession,
-        paths: Sequence[str],
-        objective: Objective,
-        long_px: int,
-        samples: int,
-    ) -> None:
-        self._bench, self._session, self._paths, self._objective = bench, session, paths, objective
-        self._long_px, self._samples = long_px, samples
-        self.count = 0
-
-    def __call__(self, values: Sequence[float]) -> float:
-        self._session.execute(assignments(self._paths, values))
-        self.png = self._bench.render(long_side_px=self._long_px, samples=self._samples)
-        self.count += 1
-        return self._objective(self.png)
+    source: str
+    """The edit that sets them."""
+    told: dict[str, Any]
+    notes: list[str]
 
 
-def search(
-    loss: Callable[[Sequence[float]], float], values: Sequence[FitValue], looks: int, seed: int
-) -> tuple[list[float], float]:
-    """The best values found within `looks` evaluations, and their loss; deterministic for a seed.
+def _task(bench: Workbench, given: FitInput) -> Task:
+    config, scene = bench.run.config, inspected(bench, SceneFacts, "scene")
+    region_of = given.region or (given.of if given.kind == "colors" else "")
+    names = frozenset(scene.below(region_of)) if region_of else frozenset()
+    region = seen_region(bench, set(names), config.fit_px, _moves(given)) if names else None
+    objective = objective_for(given.goal, bench, config.fit_px, region)
+    knobs = _knobs(bench, given, scene)
+    useful = LOOKS_EACH * len(knobs.numbers) + LEAST_LOOKS.get(given.kind, 0) if knobs else config.fit_looks
+    allowed = min(given.looks or useful, config.fit_looks)
+    if allowed < (least := LEAST_LOOKS.get(given.kind, 3)):
+        if config.fit_looks < least:
+            raise Unfit(f"kind {given.kind!r} needs at least {least} looks, and this run allows {config.fit_looks}")
+        allowed = least
+    return Task(given, scene, objective, allowed, names, knobs, region)
 
-    One number: Brent's bounded method (scipy). More: CMA-ES (Hansen, pycma) in coordinates scaled to 0 … 1.
-    """
-    lower = np.array([value.lower for value in values])
-    width = np.array([value.upper for value in values]) - lower
-    start = (np.array([value.start for value in values]) - lower) / width
-    seen: list[tuple[float, NDArray[np.float64]]] = []
 
-    def scaled(point: NDArray[np.float64]) -> float:
-        result = loss(list(lower + width * np.clip(point, 0, 1)))
-        seen.append((result, np.clip(point, 0, 1)))
-        return result
+def _moves(given: FitInput) -> bool:
+    return given.kind in ("camera", "placement", "values")
 
-    if len(values) == 1:
-        span = (max(0.0, start[0] - 0.3), min(1.0, start[0] + 0.3))
-        minimize_scalar(
-            lambda x: scaled(np.array([x])), bounds=span, method="bounded", options={"maxiter": max(1, looks - 1)}
-        )
-        scaled(start)
+
+def _knobs(bench: Workbench, given: FitInput, scene: SceneFacts) -> Knobs | None:
+    """The numbers of a search; None for what is solved."""
+    if given.kind == "camera":
+        name = scene.camera.name if scene.camera else ""
+        return camera_knobs(scene, inspected(bench, ObjectFacts, "object", name))
+    if given.kind == "placement":
+        return placement_knobs(scene, inspected(bench, ObjectFacts, "object", given.of))
+    if given.kind == "values":
+        paths = [value.path for value in given.values]
+        numbers = tuple(Number(value.path, value.lower, value.upper, value.start) for value in given.values)
+
+        def by_path(values: Any) -> dict[str, Any]:
+            return {path: float(f"{value:.6g}") for path, value in zip(paths, values, strict=True)}
+
+        return Knobs(numbers, lambda values: assignments(by_path(values)), by_path)
+    return None
+
+
+# ── what a stage allows ───────────────────────────────────────────────────────────────────────────────────────────────
+FACTORS = {"camera": "camera", "placement": "transform", "lights": "light", "colors": "material"}
+"""What each kind changes."""
+COLLECTIONS = {
+    "cameras": "camera", "lights": "light", "worlds": "world", "materials": "material", "meshes": "geometry",
+    "curves": "geometry", "metaballs": "geometry",
+}  # fmt: skip
+"""Collection of bpy.data → the factor that its datablocks belong to."""
+
+
+def _out_of_scope(bench: Workbench, given: FitInput) -> str:
+    """Why the stage does not allow this fit; empty where it may, or where only the edit itself can tell."""
+    if given.kind == "values":
+        needed = {path: factor for path in (v.path for v in given.values) if (factor := _factor_of(bench, path))}
+    elif given.kind == "placement":
+        needed = {f"the place of {given.of!r}": _placed(inspected(bench, _Typed, "object", given.of).type)}
     else:
-        _cma(scaled, start, looks, seed)
-    best_loss, best = min(seen, key=lambda pair: pair[0])
-    return list(lower + width * best), best_loss
+        needed = {f"kind {given.kind!r}": FACTORS[given.kind]}
+    wrong = {what: factor for what, factor in needed.items() if factor not in bench.stage.scope}
+    if not wrong:
+        return ""
+    what, factor = next(iter(wrong.items()))
+    allowed = ", ".join(sorted(bench.stage.scope))
+    return f"{what} belongs to the factor {factor!r}; the {bench.stage.name} stage may change only: {allowed}"
 
 
-def _cma(loss: Callable[[NDArray[np.float64]], float], start: NDArray[np.float64], looks: int, seed: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses matplotlib, for plots that nobody asks for
-        import cma
-    loss(start)
-    options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": looks - 1, "verb_log": 0}
-    strategy = cma.CMAEvolutionStrategy(np.clip(start, 1e-6, 1 - 1e-6), START_WIDTH, options)
-    left = looks - 1
-    while left > 0 and not strategy.stop():
-        points = strategy.ask()[:left]
-        losses = [loss(np.asarray(point)) for point in points]
-        left -= len(points)
-        if len(points) < strategy.popsize:
-            return
-        strategy.tell(points, losses)
+class _Typed(BaseModel):
+    type: str
+
+
+def _placed(kind: str) -> str:
+    """The factor of an object's place, by the object's type."""
+    return {"CAMERA": "camera", "LIGHT": "light"}.get(kind, "transform")
+
+
+def _factor_of(bench: Workbench, path: str) -> str | None:
+    """By the collection that a path begins with and, for objects, by their type; None where that does not tell."""
+    chain: list[Any] = []
+    node: ast.AST = ast.parse(path, mode="eval").body
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        chain.append(node.attr if isinstance(node, ast.Attribute) else getattr(node.slice, "value", None))
+        node = node.value
+    chain.append(getattr(node, "id", None))
+    collection, *rest = reversed(chain)
+    if collection != "objects" or len(rest) < 2 or not isinstance(rest[0], str):
+        return COLLECTIONS.get(str(collection))
+    kind = inspected(bench, _Typed, "object", rest[0]).type
+    if str(rest[1]).startswith(("location", "rotation", "scale", "delta", "matrix")):
+        return _placed(kind)
+    return {"CAMERA": "camera", "LIGHT": "light"}.get(kind) if rest[1] == "data" else None
+
+
+# ── finders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _by_search(task: Task, trial: Trial) -> Found:
+    """Numbers that a model named."""
+    knobs = task.knobs
+    assert knobs is not None
+    looks = max(2, trial.left - 1)
+    best, _ = search(
+        lambda at: task.objective(trial.look(knobs.source(at))), knobs.numbers, looks, trial.bench.run.config.seed
+    )
+    return Found(knobs.source(best), knobs.told(best), [])
+
+
+def _by_registration(task: Task, trial: Trial) -> Found:
+    """The pose of the camera or of an object."""
+    knobs = task.knobs
+    assert knobs is not None
+    start = [one.start for one in knobs.numbers]
+    trial.most -= 1  # for the last look
+    best = register(trial, knobs, task.objective, start, trial.bench.run.config.seed)
+    trial.most += 1
+    return Found(knobs.source(best), knobs.told(best), [])
+
+
+def _by_adding_light(task: Task, trial: Trial) -> Found:
+    """Colours and strengths of the lights, solved; of the solution, half the way to it, and its strengths alone the
+    one that measures best."""
+    tunable, notes = light.sources(trial, task.scene, "world" in trial.bench.stage.scope)
+    _check_looks(trial, len(tunable) + 5)
+    wanted = light.wanted_light(trial.bench.run.reference, trial.size, task.scene.view)
+    if task.scene.view.view_transform != "Standard":
+        notes.append(f"solved as if the view transform were Standard, not {task.scene.view.view_transform}")
+    parts, rest = light.contributions(trial, tunable)
+    chosen = light.telling(trial, rest, task.region)
+    now = [one.now for one in tunable]
+    solved = light.solve(parts, rest, now, wanted, chosen)
+    halfway = [tuple((a + b) / 2 for a, b in zip(one, two, strict=True)) for one, two in zip(now, solved, strict=True)]
+    trial.set(light.shown_again(tunable))
+    candidates = [solved, halfway, light.dimmed(parts, rest, now, wanted, chosen)]
+    losses = [task.objective(trial.look(light.together(tunable, one))) for one in candidates]
+    best = candidates[int(np.argmin(losses))]
+    told = {one.name: one.told(strengths) for one, strengths in zip(tunable, best, strict=True)}
+    return Found(light.together(tunable, best), told, notes)
+
+
+def _by_ratio(task: Task, trial: Trial) -> Found:
+    """Base colours of an object's materials; the iteration that measures best."""
+    found, notes = colors.paints(trial, task.scene, task.scene.below(task.given.of))
+    _check_looks(trial, colors.looks_needed(found) + 3)
+    wanted = light.wanted_light(trial.bench.run.reference, trial.size, task.scene.view)
+    region = seen_region(trial.bench, task.scene.below(task.given.of), max(trial.size))
+    now: list[tuple[float, ...]] = [one.color[:3] for one in found]
+    seen = trial.light()
+    chosen = light.telling(trial, seen, region)
+    tried: list[tuple[float, list[tuple[float, ...]]]] = []
+    for _ in range(colors.ITERATIONS):
+        if trial.left < colors.looks_needed(found) + 2:
+            break
+        now = colors.colors_after(trial, found, now, wanted, chosen)
+        tried.append((task.objective(trial.look(colors.painted(found, now))), now))
+    best = min(tried, key=lambda pair: pair[0])[1]
+    return Found(colors.painted(found, best), colors.told(found, best), notes)
+
+
+def _check_looks(trial: Trial, needed: int) -> None:
+    if trial.left < needed:
+        raise Unfit(f"this takes {needed + trial.count} looks, and it may take {trial.most}")
+
+
+FINDERS: dict[Kind, Callable[[Task, Trial], Found]] = {
+    "values": _by_search,
+    "camera": _by_registration,
+    "placement": _by_registration,
+    "lights": _by_adding_light,
+    "colors": _by_ratio,
+}
+
+
+# ── is it a gain? ─────────────────────────────────────────────────────────────────────────────────────────────────────
+def holds(bench: Workbench, source: str, goal: Goal, names: frozenset[str] = frozenset()) -> bool:
+    """Whether it is a gain at the size that is measured elsewhere too, and not bought with structure."""
+    px = bench.run.config.look_px
+    region = seen_region(bench, set(names), px) if names else None
+    objective, reference = objective_for(goal, bench, px, region), bench.run.reference
+    png = bench.render()
+    before, measures = objective(png), measure(reference, png)
+    with bench.temporary() as session:
+        session.execute(source)
+        png = bench.render()
+    return objective(png) < before and not _is_loss(measures, measure(reference, png), goal)
+
+
+def _is_loss(before: Measures, after: Measures, goal: Goal) -> bool:
+    dimmer = goal != "silhouette" and after.psnr_db < before.psnr_db - MOST_PSNR_LOST_DB
+    return dimmer or after.ssim < before.ssim - MOST_SSIM_LOST
 
 
 TOOLS = (
     Tool(
         "fit",
-        "Let the machine find numbers: name paths with bounds and a start, and what to match (the whole picture's "
-        "colours, a cut-out's silhouette, or one object's colours). It renders small with many values, and commits "
-        "the best as one ordinary edit if it measures better. Start close and keep ranges narrow.",
+        "Let the machine find values: say what to tune (numbers by path with bounds; the target camera; an object's "
+        "placement; all lights; an object's base colours) and what to match. It renders small with many values, and "
+        "commits the best as one ordinary edit if it measures better; else the scene stays as it is.",
         FitInput,
         fit,
         builds=True,

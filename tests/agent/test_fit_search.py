@@ -1,35 +1,59 @@
-"""The search behind the fit tool finds minima within bounds and looks, deterministically; paths cannot carry code."""
+"""The searches behind the fit tool find minima within bounds and looks, deterministically; paths cannot carry code."""
 
+import numpy as np
 import pytest
 
-from agent.tools.fit import FitInput, FitValue, assignments, is_plain_path, search
+from agent.tools.fit import FitInput
+from agent.tools.fitting.search import Number, descend, search
+from agent.tools.fitting.trial import decoded
+from agent.tools.fitting.writing import assignments, is_plain_path
+from protocol.errors import ProtocolViolated
 
 
 def bowl(centre):
     return lambda values: sum((value - at) ** 2 for value, at in zip(values, centre, strict=True))
 
 
+def numbers(count, lower, upper, start):
+    return [Number(str(index), lower, upper, start) for index in range(count)]
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_minimum_near_the_start_is_found_within_the_looks(count):
     looked = []
     loss = bowl([0.3] * count)
-    values = [FitValue(path=f'objects["A"].location[{i}]', lower=-1, upper=1, start=0.1) for i in range(count)]
-    best, after = search(lambda at: looked.append(at) or loss(at), values, 120, seed=3)
+    best, after = search(lambda at: looked.append(at) or loss(at), numbers(count, -1, 1, 0.1), 120, seed=3)
     assert len(looked) <= 122
     assert after < loss([0.1] * count) / 20
     assert all(-1 <= value <= 1 for value in best)
 
 
 def test_the_same_seed_finds_the_same_values():
-    values = [FitValue(path=f"scenes[0].gravity[{i}]", lower=0, upper=4, start=1) for i in range(3)]
-    assert search(bowl([2, 3, 1]), values, 40, 1) == search(bowl([2, 3, 1]), values, 40, 1)
+    assert search(bowl([2, 3, 1]), numbers(3, 0, 4, 1), 40, 1) == search(bowl([2, 3, 1]), numbers(3, 0, 4, 1), 40, 1)
 
 
 def test_the_start_is_kept_where_nothing_is_better():
-    values = [FitValue(path="lights[0].energy", lower=0, upper=10, start=4), FitValue(
-        path="lights[1].energy", lower=0, upper=10, start=4)]  # fmt: skip
-    best, after = search(bowl([4, 4]), values, 20, 0)
+    best, after = search(bowl([4, 4]), numbers(2, 0, 10, 4), 20, 0)
     assert best == [4, 4] and after == 0
+
+
+@pytest.mark.parametrize("looks", [5, 8, 30])
+def test_steps_of_least_squares_count_their_looks_and_come_closer(looks):
+    looked = []
+
+    def residuals(at):
+        looked.append(at)
+        return np.array([at[0] - 0.5, 2 * (at[1] + at[0]) - 0.2, np.sin(at[2]) - 0.1])
+
+    best, used = descend(residuals, numbers(3, -1, 1, 0.0), looks, 0.01)
+    assert used == len(looked) <= looks
+    assert np.allclose(best, [0.5, -0.4, np.arcsin(0.1)], atol=0.02 if looks > 20 else 0.1)
+
+
+def test_steps_of_least_squares_stay_within_bounds_and_take_no_look_that_cannot_help():
+    best, _ = descend(lambda at: np.array([at[0] - 5.0]), numbers(1, -1, 1, 0.0), 20, 0.01)
+    assert best == [1.0]
+    assert descend(lambda at: pytest.fail("looked"), numbers(3, -1, 1, 0.25), 4, 0.01) == ([0.25] * 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +73,34 @@ def test_what_calls_or_computes_is_no_path(path):
     assert not is_plain_path(path)
 
 
-def test_bounds_must_hold_the_start():
-    with pytest.raises(ValueError, match="outside"):
-        FitInput.model_validate({"purpose": "x", "values": [{"path": "a", "lower": 0, "upper": 1, "start": 2}]})
+VALUE = {"path": 'lights["Sun"].energy', "lower": 0, "upper": 1, "start": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"values": [{**VALUE, "start": 2}]}, "outside"),
+        ({"values": [{**VALUE, "path": "objects.clear()"}]}, "no path"),
+        ({"kind": "values"}, "at least one"),
+        ({"kind": "camera", "values": [VALUE]}, "kind 'values'"),
+        ({"kind": "placement"}, "name of an object"),
+        ({"kind": "lights", "of": "Cup"}, "name of an object"),
+        ({"kind": "camera", "goal": "silhouette", "region": "Cup"}, "leave region empty"),
+    ],
+)
+def test_an_input_that_contradicts_itself_is_refused_with_the_reason(given, reason):
+    with pytest.raises(ValueError, match=reason):
+        FitInput.model_validate({"purpose": "x", **given})
 
 
 def test_assignments_are_literal():
-    assert assignments(['objects["A"].location[0]'], [0.25]).endswith('bpy.data.objects["A"].location[0] = 0.25\n')
+    text = assignments({'objects["A"].location[0]': 0.25, 'lights["B"].color': (1, 0.5, 1 / 3)})
+    assert text.endswith('bpy.data.objects["A"].location[0] = 0.25\nbpy.data.lights["B"].color = (1, 0.5, 0.333333)\n')
+
+
+def test_light_that_is_no_picture_of_that_size_or_no_number_is_refused():
+    good = np.arange(2 * 3 * 4, dtype="<f4")
+    assert decoded(good.tobytes(), 3, 2)[0, 0].tolist() == [12, 13, 14, 15]
+    for wrong in (good[1:], np.append(good, 1).astype("<f4"), np.where(good == 5, np.nan, good).astype("<f4")):
+        with pytest.raises(ProtocolViolated):
+            decoded(wrong.tobytes(), 3, 2)

@@ -297,6 +297,24 @@ def test_an_empty_scene_has_no_contacts(server):
     assert told == {"interpenetrating": [], "floating": [], "checked": 0, "not_checked": [], "within_groups": 0}
 
 
+def test_the_world_shows_its_nodes_with_what_drives_them(rich):
+    tree = 'bpy.data.worlds["World"].node_tree'
+    rich.call(
+        ExecuteRequest(
+            source=f'{tree}.links.new({tree}.nodes["Environment Texture"].outputs[0], '
+            f'{tree}.nodes["Background"].inputs["Color"])'
+        )
+    )
+    what = inspect(rich, "world")
+    background = next(node for node in what["nodes"] if node["type"] == "ShaderNodeBackground")
+    assert what["name"] == "World" and background["values"] == {"Strength": 1.0}
+    assert [link for link in what["links"] if "→ Background.Color" in link]
+
+
+def test_a_scene_without_a_world_has_no_nodes_to_show(server):
+    assert inspect(server, "world") == {}
+
+
 def test_a_dump_holds_meshes_as_buffers_and_the_rest_as_numbers(rich):
     reply, payloads = rich.client.call(DumpRequest(), 60)
     cup = reply.meshes["mesh:Cup"]

@@ -116,6 +116,43 @@ def test_size_is_what_was_asked(small):
     assert picture(small, width_px=50, height_px=20)[1].shape == (20, 50, 4)
 
 
+# ── scene-linear light ────────────────────────────────────────────────────────────────────────────────────────────────
+def light(server, **fields):
+    """Float RGBA, top row first."""
+    request = RenderRequest(width_px=48, height_px=32, picture="linear", **fields)
+    _, payloads = server.client.call(request, 60)
+    assert len(payloads[0]) == 48 * 32 * 16
+    return np.frombuffer(payloads[0], "<f4").reshape(32, 48, 4)[::-1]
+
+
+def test_linear_light_is_what_the_picture_shows_before_its_view_transform(small):
+    small.call(ExecuteRequest(source='bpy.context.scene.view_settings.view_transform = "Standard"'))
+    linear, shown = light(small, samples=4), picture(small, samples=4, width_px=48, height_px=32)[1]
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+    assert np.abs(srgb.clip(0, 1)[..., :3] * 255 - shown[..., :3]).max() <= 1.5
+
+
+def test_linear_light_knows_no_exposure_adds_up_and_goes_beyond_white(small):
+    lamp = 'bpy.data.lights["Lamp"].energy = {}\nbpy.context.scene.view_settings.exposure = {}'
+    pictures = []
+    for energy, exposure in ((0, 0), (1500, 0), (3000, -3)):
+        small.call(ExecuteRequest(source=lamp.format(energy, exposure)))
+        pictures.append(light(small, samples=2))
+    dark, one, two = pictures
+    assert one.max() > 2
+    assert np.quantile(np.abs((two - dark) - 2 * (one - dark)), 0.98) < 0.03
+
+
+def test_a_linear_picture_leaves_the_scene_as_it_was(small):
+    before, settings = small.fingerprint(), small.evaluate(FORMAT)
+    light(small, samples=1)
+    assert small.fingerprint() == before and small.evaluate(FORMAT) == settings
+    assert picture(small)[0].width_px == 64
+
+
+FORMAT = "[(s.file_format, s.color_mode, s.color_depth) for s in [bpy.context.scene.render.image_settings]]"
+
+
 # ── object ids ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_every_pixel_of_an_id_picture_is_an_object_or_nothing(small):
     small.call(

@@ -70,7 +70,7 @@ BUILD: Script = {
             "fit",
             {
                 "purpose": "sun",
-                "objective": "picture",
+                "goal": "colour",
                 "looks": 4,
                 "values": [{"path": 'lights["Sun"].energy', "lower": 0.5, "upper": 8, "start": 3}],
             },

@@ -86,5 +86,5 @@ def fit(task: Task, purpose: str, values: list[Value], looks: int, stands: float
     """Fit by small renders, and keep what gains by the full measures too; the score that then stands."""
     told = [{"path": v.path, "lower": v.lower, "upper": v.upper, "start": v.start} for v in values]
     looks = 8 if task.preset == "quick" else looks
-    result = yield Call("fit", {"purpose": purpose, "values": told, "objective": "picture", "looks": looks})
+    result = yield Call("fit", {"purpose": purpose, "values": told, "goal": "colour", "looks": looks})
     return (yield from keep_if_better(stands, result, FIT_MARGIN))
