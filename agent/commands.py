@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from agent.config import Config, choose_model, load_config, with_budget
+from agent.config import Config, load_config, with_budget, with_model
 from agent.console import answer
 from agent.delivery import Result
 from agent.errors import ConfigurationError, InputUnreadable, NodeUnfit, UsageError
@@ -32,8 +32,7 @@ AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 def run(options: argparse.Namespace) -> int:
     """Start a run, or go on with the same one where OUT already holds it."""
-    config = load_config(_settings(options), options.config)
-    config = config.model_copy(update={"model": choose_model(config)})
+    config = with_model(load_config(_settings(options), options.config))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
     if folder.exists() and not options.fresh:

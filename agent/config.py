@@ -330,11 +330,13 @@ def _names(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def choose_model(config: Config) -> ModelName:
-    """The model in force: the one asked for, else claude when a key is present, else offline."""
-    if config.model:
-        return config.model
-    return "claude" if key_present() else "offline"
+def with_model(config: Config) -> Config:
+    """With the model in force: the one asked for, else claude when a key is present, else offline.
+
+    The offline model reckons its shapes through the camera that it has set, so that is not aligned.
+    """
+    model = config.model or ("claude" if key_present() else "offline")
+    return config.model_copy(update={"model": model} | ({"align_looks": 0} if model == "offline" else {}))
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""The method, whole: a picture becomes rollouts of a scene graph and scaffold, one is chosen, four stages refine it,
-those that later ones complain of are reopened, the camera is adjusted, and the result is delivered with its proof.
-Every step that costs something is remembered by the journal, so that a run that was killed is simply run again.
+"""The method, whole: a picture becomes rollouts of a scene graph and scaffold; one is chosen and its camera aligned;
+four stages refine it, those that later ones complain of are reopened, the camera is adjusted, and the result is
+delivered with its proof. Every step that costs something is remembered by the journal, so that a run that was killed is
+simply run again.
 """
 
 from __future__ import annotations
 
 from agent.delivery import Result, StageResult, begin, conclude, deliver
 from agent.runs.run import Run
+from agent.stages.alignment import align
 from agent.stages.initialisation import rollouts, select
 from agent.stages.reopening import reopen
 from agent.stages.rounds import refine
-from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING, Stage
+from agent.stages.table import ALIGNMENT, CAMERA, INITIALISATION, MONOLITHIC, REFINING, Stage
 from agent.tools.workbench import Workbench
 
 
@@ -21,6 +23,8 @@ def reconstruct(run: Run) -> Result:
     with Workbench(run, chosen.graph, run.store.get(chosen.snapshot_id)) as bench:
         bench.begin(INITIALISATION)
         done, stopped = [conclude(bench, chosen.approved)], None
+        bench.begin(ALIGNMENT)
+        run.console.say(align(bench).told())
         for stage in (MONOLITHIC,) if run.config.monolithic else REFINING:
             stopped = stopped or _do(bench, stage, done)
         done += reopen(bench) if not stopped else []

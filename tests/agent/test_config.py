@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config import Config, choose_model, load_config, with_budget
+from agent.config import Config, load_config, with_budget, with_model
 from agent.errors import ConfigurationError, UsageError
 
 
@@ -111,10 +111,11 @@ def test_a_missing_file_is_named(tmp_path):
 def test_claude_is_the_default_only_where_a_key_is_present(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
-    assert choose_model(Config()) == "offline"
+    assert with_model(Config()).model == "offline"
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
-    assert choose_model(Config()) == "claude"
-    assert choose_model(Config(model="offline")) == "offline"
+    assert with_model(Config()).model == "claude"
+    assert with_model(Config(model="offline")).model == "offline"
+    assert with_model(Config(model="offline")).align_looks == 0 < with_model(Config(model="claude")).align_looks
 
 
 def test_what_does_not_shape_the_result_does_not_change_the_settings_digest():
