@@ -21,6 +21,7 @@ from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
 from agent.runs.branching import branch, branch_path
 from agent.runs.folder import RunFolder, new_run_path
+from agent.runs.recording import recorded_settings
 from agent.stages.table import CAMERA, REFINING
 from agent.tools.base import tell
 from sandbox.calling import command
@@ -32,7 +33,8 @@ AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 def run(options: argparse.Namespace) -> int:
     """Start a run, or go on with the same one where OUT already holds it."""
-    config = with_model(load_config(_settings(options), options.config))
+    recorded = recorded_settings(options.recording) if options.recording else None
+    config = with_model(load_config(_settings(options), options.config, recorded))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
     if folder.exists() and not options.fresh:
@@ -249,7 +251,7 @@ def _same_run(folder: RunFolder, config: Config, reference: Reference) -> None:
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "preset": options.preset,
-        "model": options.model,
+        "model": options.model or ("recorded" if options.recording else None),
         **dict(options.claude_model),
         "recording": options.recording,
         "blender": options.blender,

@@ -250,16 +250,20 @@ OPTIONS = {
 """How a setting is typed on the command line, where that is not its name."""
 
 
-def load_config(options: Mapping[str, Any], file: Path | None = None) -> Config:
+def load_config(
+    options: Mapping[str, Any], file: Path | None = None, recorded: Mapping[str, Any] | None = None
+) -> Config:
     """Merge `options` (dotted names, None left out) over the file over the preset over the defaults.
 
+    `recorded`: the settings of a run that is to be replayed, in the preset's place where none is named.
     Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
     from_file = _read_toml(file) if file else {}
     given = _nested({name: value for name, value in options.items() if value is not None})
-    preset = given.get("preset", from_file.get("preset", "default"))
-    below = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
-    return _validated({**_merge(_merge(below, from_file), given), "preset": preset}, options, file)
+    preset = given.get("preset", from_file.get("preset"))
+    below = recorded if recorded and preset is None else PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+    named = {"preset": preset or below.get("preset", "default")}
+    return _validated({**_merge(_merge(below, from_file), given), **named}, options, file)
 
 
 def with_budget(config: Config, options: Mapping[str, Any]) -> Config:
@@ -334,8 +338,11 @@ def with_model(config: Config) -> Config:
     """With the model in force: the one asked for, else claude when a key is present, else offline.
 
     The offline model reckons its shapes through the camera that it has set, so that is not aligned.
+    Raises ConfigurationError for what the model cannot do.
     """
     model = config.model or ("claude" if key_present() else "offline")
+    if model == "offline" and config.text_only_scaffold:
+        raise ConfigurationError("the offline model builds from the picture alone.", "Leave text_only_scaffold out.")
     return config.model_copy(update={"model": model} | ({"align_looks": 0} if model == "offline" else {}))
 
 

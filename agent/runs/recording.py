@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.config import NOT_SHAPING
 from agent.errors import ConfigurationError
 from agent.models.asked import Asked
 from agent.models.base import ModelReply
 from agent.models.recorded import MOST_TOLD, RecordedReply
-from agent.runs.journal import read_journal
+from agent.runs.journal import read_journal, read_lines, write_atomically
 from protocol.models import Value
 
 PREFIX = "reply/"
@@ -47,6 +48,25 @@ def read_replies(folder: Path) -> dict[str, RecordedReply]:
     if not replies:
         raise ConfigurationError(f"{folder} holds no recorded replies.", "Name the folder of a finished run.")
     return replies
+
+
+def recorded_settings(folder: Path) -> dict[str, Any]:
+    """What the recorded run's settings made of its result, for a replay; none where the record does not tell."""
+    entry = next(read_journal(folder / "journal.jsonl"), {})
+    settings = entry.get("config") if entry.get("event") == "run" else None
+    left_out = NOT_SHAPING | {"model"}
+    return {name: value for name, value in settings.items() if name not in left_out} if isinstance(settings, dict) else {}
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write what a replay needs of a run into another folder: its settings and the replies, no pictures or scenes."""
+    kept = (line for line, entry in read_lines(folder / "journal.jsonl") if _is_recording(entry))
+    target.mkdir(parents=True, exist_ok=True)
+    write_atomically(target / "journal.jsonl", b"".join(kept))
+
+
+def _is_recording(entry: dict[str, Any]) -> bool:
+    return entry["event"] == "run" or (entry["event"] == "step" and str(entry.get("key", "")).startswith(PREFIX))
 
 
 def faithfulness(journal: Path) -> Faithfulness:

@@ -13,12 +13,9 @@ from agent.models.base import Message, Picture, Role, Text
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.tools.base import tell
-from agent.tools.table import TABLE
+from agent.tools.table import tools_of
 from agent.tools.workbench import Remark
 from protocol.models import Value
-
-MEASURING = frozenset({"measure", "fit"})
-"""Tools whose use is to measure."""
 
 
 class Candidate(Value):
@@ -62,17 +59,12 @@ class Briefing:
             "width_px": width,
             "height_px": height,
             "kind": reference.kind,
-            "tools": self._tools(),
+            "tools": tools_of(self._stage, self._role, config),
             "fit_looks": config.fit_looks,
             "look_px": config.look_px,
             "hints": config.hints,
             "shows_reference": self._shows_reference,
         }
-
-    def _tools(self) -> tuple[str, ...]:
-        """The names of those that the role has."""
-        tools = TABLE.get((self._stage, self._role), ("choose",))
-        return tools if self._run.config.hints else tuple(name for name in tools if name not in MEASURING)
 
     @property
     def _shows_reference(self) -> bool:

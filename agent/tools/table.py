@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agent.config import Config
 from agent.models.base import Role, ToolCall, ToolSpec
 from agent.tools import ending, fit, scene
 from agent.tools.base import Outcome, parse_input, refused
@@ -36,17 +37,23 @@ MEASURING = frozenset({"measure", "fit"})
 """Not offered where a run goes without measured hints."""
 
 
-def tools_of(stage: str, role: Role, hints: bool = True) -> tuple[str, ...]:
-    """Names of the tools that a role has in a stage."""
-    return tuple(name for name in TABLE[stage, role] if hints or name not in MEASURING)
+SHOWING = frozenset({"compare"})
+"""That show the reference: not for who builds a scaffold from words alone."""
+
+
+def tools_of(stage: str, role: Role, config: Config) -> tuple[str, ...]:
+    """Names of the tools that a role has in a stage of a run with these settings."""
+    builds_blind = config.text_only_scaffold and (stage, role) == ("initialisation", "generator")
+    withheld = (frozenset() if config.hints else MEASURING) | (SHOWING if builds_blind else frozenset())
+    return tuple(name for name in TABLE.get((stage, role), ("choose",)) if name not in withheld)
 
 
 class Toolbox:
     """The tools of one conversation, bound to what they work on."""
 
     def __init__(self, stage: str, role: Role, bench: Any) -> None:
-        hints = bench.run.config.hints if isinstance(bench, Workbench) else True
-        self._tools = tuple(ALL[name] for name in tools_of(stage, role, hints))
+        config = bench.run.config if isinstance(bench, Workbench) else Config()
+        self._tools = tuple(ALL[name] for name in tools_of(stage, role, config))
         self._bench = bench
 
     def specs(self) -> tuple[ToolSpec, ...]:
