@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from agent import prompting
@@ -46,6 +47,56 @@ def _begun(folder: RunFolder, config: Config, reference: Reference, blender: Ble
     return journal
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What is open while a folder is worked in: all of a run but its reference."""
+
+    config: Config
+    folder: RunFolder
+    journal: Journal
+    ledger: Ledger
+    console: Console
+    model: Model
+    blender: Blender
+    store: SnapshotStore
+    pool: Pool
+
+    def run(self, reference: Reference) -> Run:
+        return Run(reference=reference, **vars(self))
+
+
+@contextlib.contextmanager
+def opened(
+    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, stream: TextIO, go_on: str
+) -> Iterator[Opened]:
+    """Open all that a run needs beside its journal; `go_on` says how to go on after a stop."""
+    with contextlib.ExitStack() as lifetime:
+        lifetime.callback(journal.close)
+        ledger = ledger_of(folder, config)
+        lifetime.enter_context(stopping(go_on))
+        lifetime.enter_context(_log(folder))
+        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        lifetime.enter_context(_failure_noted(journal, ledger))
+        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
+        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
+        blenders = f"Blender {blender.version} ({blender.kind})"
+        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
+        journal.tell_of_damage(console.say)
+        if lost := book_lost(journal, ledger):
+            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
+        yield Opened(
+            config=config,
+            folder=folder,
+            journal=journal,
+            ledger=ledger,
+            console=console,
+            model=model,
+            blender=blender,
+            store=store,
+            pool=pool,
+        )
+
+
 def work_in(
     folder: RunFolder,
     config: Config,
@@ -56,36 +107,12 @@ def work_in(
     stream: TextIO,
 ) -> Result:
     """Do what is left to do of the run; `stream` is where it tells its story."""
-    with contextlib.ExitStack() as lifetime:
-        ledger = ledger_of(folder, config)
-        journal = _begun(folder, config, reference, blender, source)
-        lifetime.callback(journal.close)
-        lifetime.enter_context(stopping(f"Go on with: {command('resume', folder.path)}"))
-        lifetime.enter_context(_log(folder))
-        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
-        lifetime.enter_context(_failure_noted(journal, ledger))
-        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
-        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
-        run = Run(
-            config=config,
-            reference=reference,
-            folder=folder,
-            journal=journal,
-            ledger=ledger,
-            console=console,
-            model=model,
-            blender=blender,
-            store=store,
-            pool=pool,
-        )
-        blenders = f"Blender {blender.version} ({blender.kind})"
-        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
+    go_on = f"Go on with: {command('resume', folder.path)}"
+    journal = _begun(folder, config, reference, blender, source)
+    with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
         for note in reference.notes:
-            console.say(f"picture: {note}")
-        journal.tell_of_damage(console.say)
-        if lost := book_lost(journal, ledger):
-            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
-        return reconstruct(run)
+            all_of_it.console.say(f"picture: {note}")
+        return reconstruct(all_of_it.run(reference))
 
 
 @contextlib.contextmanager
