@@ -20,7 +20,7 @@ block("Book_High", (0.62, 0.44, 0.10), paint("Book_High", (0.05, 0.30, 0.14), 0.
 mug = [(0.13, 0), (0.16, 0.03), (0.16, 0.34), (0.145, 0.34), (0.14, 0.05)]
 white = paint("Mug", (0.78, 0.78, 0.75), 0.2)
 lathe("Mug", mug, white, (0.0, -0.28, 0))
-ring("Mug_Handle", 0.10, 0.026, white, (0.2, -0.28, 0.18), (90, 0, 0))
+ring("Mug_Handle", 0.12, 0.032, white, (0.21, -0.28, 0.18), (90, 0, 0))
 drum("Pencil", 0.026, 0.62, paint("Pencil", (0.85, 0.60, 0.03), 0.4), (0.42, -0.5, 0.026), (0, 90, 12))
 light("Key", "AREA", 330, (2.8, -1.8, 2.6), (0, 0, 0.2), size=0.4)
 sky((1, 1, 1), 0.25)
@@ -47,7 +47,7 @@ GRAPH = SceneGraph(
         SceneNode(name="Mug", kind="part", description="a mug in front", geometry="hollow cylinder",
                   material="white, glossy", relations=("stands on Board",), picture_box=(0.45, 0.54, 0.55, 0.71)),
         SceneNode(name="Mug_Handle", kind="part", description="its handle, at the right", geometry="ring",
-                  material="white, glossy", relations=("at the right of Mug",), picture_box=(0.55, 0.57, 0.61, 0.67)),
+                  material="white, glossy", relations=("at the right of Mug",), picture_box=(0.55, 0.56, 0.62, 0.68)),
         SceneNode(name="Pencil", kind="part", description="a pencil at the right in front", geometry="thin cylinder",
                   material="yellow", relations=("lies on Board",), picture_box=(0.63, 0.69, 0.83, 0.73)),
     ),
@@ -57,10 +57,10 @@ VARIANTS = (
     Variant(name="as_it_is", fault="nothing: the scene that the reference shows", source="", spares=ALL),
     Variant(
         name="unseen",
-        fault="nothing that can be seen: a colour off by 0.003, the mug by 1 mm, the lens by 0.05 mm",
+        fault="nothing that can be seen: a colour off by 0.003, the mug by 1 mm, the lens by 0.02 mm",
         source='shader("Book_Low")["Base Color"].default_value[0] += 0.003\n'
         'bpy.data.objects["Mug"].location.y += 0.001\n'
-        'bpy.data.cameras["Camera"].lens += 0.05\n',
+        'bpy.data.cameras["Camera"].lens += 0.02\n',
         factors=("material", "transform", "camera"),
         spares=ALL,
     ),
