@@ -1,4 +1,4 @@
-"""Owns what each case cost: the calls that the ledger holds under its number, from whatever process."""
+"""Owns what the ledger holds of each case: the calls under its number, from whatever process, and who answered."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class _Booked(BaseModel):
     """What costs need of a ledger's line."""
 
     place: Place
+    model: str
     tokens: dict[str, int]
     usd: float | None
 
@@ -38,6 +39,11 @@ def costs(ledger: Path) -> dict[int, Cost]:
         one = Cost(calls=1, tokens=sum(line.tokens.values()), usd=line.usd)
         found[line.place.rollout] = found.get(line.place.rollout, Cost()) + one
     return found
+
+
+def models(ledger: Path) -> list[str]:
+    """The ids that answered, as the service reports them."""
+    return sorted({line.model for line in _booked(ledger)})
 
 
 def _booked(ledger: Path) -> Iterator[_Booked]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import prompting
-from agent.calibration.costs import Cost, costs
+from agent.calibration.costs import Cost, costs, models
 from agent.calibration.judging import Judgement, said
 from agent.calibration.rates import Rate, Rates, rates_of
 from agent.calibration.scenes import Case
@@ -22,6 +22,7 @@ class Report(Value):
     """The content of calibration.json."""
 
     model: str
+    """The id that answered."""
     blender: str
     preset: str
     seed: int
@@ -44,7 +45,7 @@ def report_of(opened: Opened, cases: Sequence[Case], judgements: Sequence[Judgem
     answered, spent = {one.id for one in judgements}, costs(opened.folder.ledger)
     by_stage = [rates_of(stage, [one for one in judgements if one.stage == stage]) for stage in stages]
     return Report(
-        model=_model(opened),
+        model=", ".join(models(opened.folder.ledger)) or opened.model.name,
         blender=opened.blender.version,
         preset=opened.config.preset,
         seed=opened.config.seed,
@@ -56,10 +57,6 @@ def report_of(opened: Opened, cases: Sequence[Case], judgements: Sequence[Judgem
         cost=sum((spent.get(one.number, Cost()) for one in judgements), Cost()),
         judgements=tuple(judgements),
     )
-
-
-def _model(opened: Opened) -> str:
-    return opened.config.claude_model or opened.model.name if opened.config.model == "claude" else opened.model.name
 
 
 def write(opened: Opened, report: Report) -> None:
