@@ -45,6 +45,11 @@ resume show verify:
 	$(call set-up,run)
 	@$(AGENT) -m agent $@ $(if $(filter show,$@),,$${BLENDER:+--blender="$$BLENDER"}) $(ARGS) -- "$$OUT"
 
+.PHONY: calibrate
+calibrate: ## [MODEL=…] [OUT=folder] [BLENDER=/path] [ARGS="--stages material"]: how often the verifiers err
+	$(call set-up,run)
+	@$(AGENT) -m agent calibrate $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS)
+
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)

@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
+    _add_calibrate(commands)
     resume = _add(
         commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
     )
@@ -151,11 +152,28 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = _add(commands, "run", "turn a picture into a scene", "run")
     run.add_argument("image", type=_picture, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
-    run.add_argument("--out", type=_folder, metavar="DIR", help="run folder; default: runs/<picture's name>")
+    run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
     run.add_argument(
+        "--stages", type=_stages, metavar="A,B", help=f"only these of {', '.join(STAGES)}; the scaffold is always made"
+    )
+    _add_settings(run, "runs/<picture's name>")
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "measure how often the verifiers err, on scenes of known worth"
+    calibrate = _add(commands, "calibrate", text, "calibrate")
+    calibrate.add_argument("--stages", metavar="A,B", help="only these stages' verifiers; default: all that have one")
+    calibrate.set_defaults(rollouts=None)
+    _add_settings(calibrate, "runs/calibration-<model>")
+
+
+def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
+    """What a run and a calibration can be told."""
+    parser.add_argument("--out", type=_folder, metavar="DIR", help=f"result folder; default: {out}")
+    parser.add_argument(
         "--model", choices=("claude", "offline", "recorded"), help="default: claude with a key, else offline"
     )
-    run.add_argument(
+    parser.add_argument(
         "--claude-model",
         type=_model_of_role,
         action="append",
@@ -164,28 +182,26 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="model id that the service is asked for; with a role (generator, verifier, selector, decomposer) for that "
         "role alone; may be given several times",
     )
-    run.add_argument(
-        "--recording", type=_folder, metavar="DIR", help="run folder whose replies the recorded model gives"
+    parser.add_argument(
+        "--recording", type=_folder, metavar="DIR", help="folder whose replies the recorded model gives"
     )
-    run.add_argument("--blender", help="Blender to use: a path, or 'wheel'; default: PATH, usual places, the wheel")
-    run.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
-    run.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
-    run.add_argument("--seed", type=int)
-    run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
-    run.add_argument(
-        "--stages", type=_stages, metavar="A,B", help=f"only these of {', '.join(STAGES)}; the scaffold is always made"
-    )
-    run.add_argument("--side-by-side", type=int, metavar="N", help="Blenders that work on rollouts at the same time")
-    _add_budget(run)
-    run.add_argument("--threads", type=int, metavar="N", help="threads of one Blender; default: all cores")
-    run.add_argument(
+    parser.add_argument("--blender", help="Blender to use: a path, or 'wheel'; default: PATH, usual places, the wheel")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+    parser.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--side-by-side", type=int, metavar="N", help="most Blenders that work at the same time")
+    _add_budget(parser)
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of one Blender; default: all cores")
+    parser.add_argument(
         "--no-standby", action="store_true", help="keep no spare Blender ready: less memory, slower recovery"
     )
-    run.add_argument("--level", metavar="L", help="isolation of Blender: L0 to L3; default: the best that holds here")
-    run.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
-    run.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
-    run.add_argument("--fresh", action="store_true", help="move a run that is in DIR aside and start anew")
-    run.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--level", metavar="L", help="isolation of Blender: L0 to L3; default: the best that holds here"
+    )
+    parser.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
+    parser.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
+    parser.add_argument("--fresh", action="store_true", help="move what is in DIR aside and start anew")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_budget(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Owns what the commands run, resume, show and verify do: open a run, hand it to the pipeline, say how it came out."""
+"""Owns what the commands do: open a run (or a calibration), hand it on, say how it came out."""
 
 from __future__ import annotations
 
@@ -45,12 +45,39 @@ def run(options: argparse.Namespace) -> int:
     model = make_model(config)
     blender = find_blender(config.blender)
     choose(config.level, config.require_level)  # refused before anything is written
+    _make_room(folder, options)
+    return _work(folder, config, reference, model, blender, options)
+
+
+def _make_room(folder: RunFolder, options: argparse.Namespace) -> None:
+    """Make the folder, with what it holds moved aside where that is asked for."""
     if folder.exists() and options.fresh:
         aside = folder.move_aside()
         with contextlib.suppress(OSError):
             print(f"The run that was in {folder.path} is now in {aside}", file=_stream(options), flush=True)
     folder.prepare()
-    return _work(folder, config, reference, model, blender, options)
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Ask the verifiers about scenes of known worth, and say how often they err."""
+    from agent.calibration.command import calibrate_in, cases_for, same_calibration
+    from agent.calibration.report import summary
+
+    cases = cases_for(options.stages)
+    config = load_config(_settings(options), options.config)
+    config = config.model_copy(update={"model": choose_model(config)})
+    folder = RunFolder(options.out or new_run_path(Path(f"calibration-{config.model}")))
+    folder.try_out()
+    model = make_model(config)
+    blender = find_blender(config.blender)
+    choose(config.level, config.require_level)
+    if folder.exists() and not options.fresh:
+        same_calibration(folder, config, blender)
+    _make_room(folder, options)
+    with folder.lease():
+        report = calibrate_in(folder, config, cases, model, blender, _stream(options))
+    answer(json.dumps(tell(report), indent=2) if options.json else summary(report, folder.path))
+    return 0
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from agent import prompting
@@ -15,6 +16,7 @@ from agent.conversation import book_lost
 from agent.delivery import Result, isolation
 from agent.errors import Interrupted, RunError, UsageError
 from agent.models.base import Model
+from agent.models.prices import DEFAULT_MODEL
 from agent.picture import Reference
 from agent.pipeline import reconstruct
 from agent.runs.budget import Ledger
@@ -40,13 +42,63 @@ def _begun(
     """The run's journal; a new one begins with what the run is."""
     journal = Journal(folder.path)
     write_atomically(folder.reference, reference.png)
-    now = {**identity(config, reference), "model": model.name}
+    now = {**identity(config, reference), "model": _id_of(model, config)}
     if journal.begun:
         folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
         journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
     else:
         journal.note("run", **now, config=tell(config), source=source, blender=blender.version)
     return journal
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is open while a folder is worked in: all of a run but its reference."""
+
+    config: Config
+    folder: RunFolder
+    journal: Journal
+    ledger: Ledger
+    console: Console
+    model: Model
+    blender: Blender
+    store: SnapshotStore
+    pool: Pool
+
+    def run(self, reference: Reference) -> Run:
+        return Run(reference=reference, **vars(self))
+
+
+@contextlib.contextmanager
+def opened(
+    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, stream: TextIO, go_on: str
+) -> Iterator[Opened]:
+    """Open all that a run needs beside its journal; `go_on` says how to go on after a stop."""
+    with contextlib.ExitStack() as lifetime:
+        lifetime.callback(journal.close)
+        ledger = ledger_of(folder, config)
+        lifetime.enter_context(stopping(go_on))
+        lifetime.enter_context(_log(folder))
+        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        lifetime.enter_context(_failure_noted(journal, ledger))
+        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
+        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
+        blenders = f"Blender {blender.version} ({blender.kind})"
+        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
+        journal.tell_of_damage(console.say)
+        if lost := book_lost(journal, ledger):
+            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
+        yield Opened(
+            config=config,
+            folder=folder,
+            journal=journal,
+            ledger=ledger,
+            console=console,
+            model=model,
+            blender=blender,
+            store=store,
+            pool=pool,
+        )
 
 
 def work_in(
@@ -59,44 +111,25 @@ def work_in(
     stream: TextIO,
 ) -> Result:
     """Do what is left to do of the run; `stream` is where it tells its story."""
-    with contextlib.ExitStack() as lifetime:
-        ledger = ledger_of(folder, config)
-        journal = _begun(folder, config, reference, model, blender, source)
-        lifetime.callback(journal.close)
-        lifetime.enter_context(stopping(f"Go on with: {command('resume', folder.path)}"))
-        lifetime.enter_context(_log(folder))
-        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
-        lifetime.enter_context(_failure_noted(journal, ledger))
-        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
-        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
-        run = Run(
-            config=config,
-            reference=reference,
-            folder=folder,
-            journal=journal,
-            ledger=ledger,
-            console=console,
-            model=model,
-            blender=blender,
-            store=store,
-            pool=pool,
-        )
-        blenders = f"Blender {blender.version} ({blender.kind})"
-        console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
+    go_on = f"Go on with: {command('resume', folder.path)}"
+    journal = _begun(folder, config, reference, model, blender, source)
+    with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
         for note in reference.notes:
-            console.say(f"picture: {note}")
+            all_of_it.console.say(f"picture: {note}")
         for name in _changed_since(folder, config, reference, model):
-            console.say(f"the {name} changed since this run began: what differs now is asked again")
-        journal.tell_of_damage(console.say)
-        if lost := book_lost(journal, ledger):
-            console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
-        return reconstruct(run)
+            all_of_it.console.say(f"the {name} changed since this run began: what differs now is asked again")
+        return reconstruct(all_of_it.run(reference))
+
+
+def _id_of(model: Model, config: Config) -> str:
+    """What tells one model from another: for a service's, the id that it is asked for."""
+    return config.claude_model or DEFAULT_MODEL if model.name == "claude" else model.name
 
 
 def _changed_since(folder: RunFolder, config: Config, reference: Reference, model: Model) -> list[str]:
     """What replies depend on and is not what it was when the run began."""
     then = folder.first_entry()
-    now = {"prompts": identity(config, reference)["prompts"], "model": model.name}
+    now = {"prompts": identity(config, reference)["prompts"], "model": _id_of(model, config)}
     return [name for name, value in now.items() if then.get(name, value) != value]
 
 

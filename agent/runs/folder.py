@@ -122,6 +122,8 @@ class RunFolder:
         if not self.exists():
             raise UsageError(f"{self.path} holds no run.", f"Start one: {command('run', 'PICTURE', out=self.path)}")
         entry = next(read_journal(self.journal), None)
+        if entry is not None and entry["event"] == "calibration":
+            raise UsageError(f"{self.path} holds a calibration, no run.", "Name a run's folder.")
         if entry is None or not {"version", "config", "source", "blender"} <= entry.keys():
             message = f"{self.journal} does not begin as a run's does: its first line is damaged."
             raise UsageError(message, "Start anew with --fresh, or in another folder.")

@@ -143,6 +143,18 @@ def _generate(
 
 
 def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, rollout: int) -> Checklist:
+    verdict = ask_verdict(bench, number, rounds, checklist, rollout)
+    if verdict is None:
+        return checklist.model_copy(update={"critique": "The verifier came to no verdict.", "approved": False})
+    bench.remark("verifier", verdict.critique)
+    bench.file(Ticket(stage=one.stage, by=bench.stage.name, text=one.text) for one in verdict.tickets)
+    return checklist.after(verdict, number)
+
+
+def ask_verdict(
+    bench: Workbench, number: int, rounds: int, checklist: Checklist, rollout: int = -1
+) -> VerdictInput | None:
+    """What the stage's verifier says of the head; None where it comes to no verdict."""
     run, stage = bench.run, bench.stage
     briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout)
     told = {"checklist": checklist.told(), "critique": checklist.critique}
@@ -151,12 +163,7 @@ def _verify(bench: Workbench, number: int, rounds: int, checklist: Checklist, ro
     run.console.step(f"{stage.label} · round {number} of {rounds} · verifier")
     toolbox = Toolbox(stage.name, "verifier", bench)
     product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
-    if product is None:
-        return checklist.model_copy(update={"critique": "The verifier came to no verdict.", "approved": False})
-    verdict = VerdictInput.model_validate(product)
-    bench.remark("verifier", verdict.critique)
-    bench.file(Ticket(stage=one.stage, by=stage.name, text=one.text) for one in verdict.tickets)
-    return checklist.after(verdict, number)
+    return None if product is None else VerdictInput.model_validate(product)
 
 
 def _now(bench: Workbench, rollout: int) -> SceneNow | None:

@@ -47,6 +47,13 @@ def test_make_run_hands_on_any_name_and_executes_none(make, name):
     assert said == ["-m", "agent", "run", *options, "--", name]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_so_does_make_calibrate(make, name):
+    said = make("calibrate", f"OUT={name}", f"MODEL={name}", f"BLENDER={name}", "ARGS=--stages material")
+    options = [f"--out={name}", f"--model={name}", f"--blender={name}", "--stages", "material"]
+    assert said == ["-m", "agent", "calibrate", *options]
+
+
 @pytest.mark.parametrize("target", ["resume", "show", "verify"])
 @pytest.mark.parametrize("name", NAMES)
 def test_so_do_the_targets_that_take_a_run(make, target, name):
