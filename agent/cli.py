@@ -162,8 +162,9 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "measure how often the verifiers err, on scenes of known worth"
     calibrate = _add(commands, "calibrate", text, "calibrate")
-    calibrate.add_argument("--stages", metavar="A,B", help="only these stages' verifiers; default: all that have one")
-    calibrate.set_defaults(rollouts=None)
+    text = "only these stages' verifiers; default: all that have one"
+    calibrate.add_argument("--stages", dest="judged", metavar="A,B", help=text)
+    calibrate.set_defaults(rollouts=None, stages=None)
     _add_settings(calibrate, "runs/calibration-<model>")
 
 

@@ -63,9 +63,8 @@ def calibrate(options: argparse.Namespace) -> int:
     from agent.calibration.command import calibrate_in, cases_for, same_calibration
     from agent.calibration.report import summary
 
-    cases = cases_for(options.stages)
-    config = load_config(_settings(options), options.config)
-    config = config.model_copy(update={"model": choose_model(config)})
+    cases = cases_for(options.judged)
+    config = with_model(load_config(_settings(options), options.config))
     folder = RunFolder(options.out or new_run_path(Path(f"calibration-{config.model}")))
     folder.try_out()
     model = make_model(config)
