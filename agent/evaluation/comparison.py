@@ -93,7 +93,7 @@ def _panel(rgb: Rgb, size: tuple[int, int], box: Box | None = None) -> Image.Ima
     image = Image.fromarray(np.ascontiguousarray(rgb))
     box = box or (0.0, 0.0, image.width, image.height)
     width, height = box[2] - box[0], box[3] - box[1]
-    shrinks, tiny = width > size[0] or height > size[1], max(width, height) * 4 <= max(size)
+    shrinks, tiny = width > size[0] or height > size[1], max(image.size) * 4 <= max(size)
     method = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST if tiny else Image.Resampling.BILINEAR
     return image if box == (0, 0, *size) else image.resize(size, method, box)
 

@@ -39,6 +39,8 @@ def _told_object(of: ObjectMeasures, expected: Box | None) -> dict[str, Any]:
     facts = {
         name: _short(value, DIGITS) for name, value in tell(of).items() if value is not None and value is not False
     }
+    for name in ("luminance", "contrast"):
+        facts[name] = [facts.pop(f"{name}_reference", None), facts.pop(f"{name}_render", None)]
     if expected and of.seen_box:
         facts["against_picture_box"] = _against(of.seen_box, expected)
     return facts
@@ -48,7 +50,7 @@ def _against(seen: Box, expected: Box) -> dict[str, Any]:
     """Where it is seen against where the scene graph says that the picture has it."""
     offset = [(seen[i] + seen[i + 2] - expected[i] - expected[i + 2]) / 2 for i in (0, 1)]
     ratio = [(seen[i + 2] - seen[i]) / max(expected[i + 2] - expected[i], 1e-3) for i in (0, 1)]
-    return {"picture_box": list(expected), "offset": _short(offset, DIGITS), "size_ratio": _short(ratio, DIGITS)}
+    return {"offset": _short(offset, DIGITS), "size_ratio": _short(ratio, DIGITS)}
 
 
 def _meet(first: Box, second: Box) -> bool:

@@ -33,8 +33,8 @@ INSPECT_LIMIT = 24_000
 CONTACTS_S = 60.0
 NAMED_AT_MOST = 12
 """Of what changed in one factor in one way."""
-ZOOMED_PX = 512
-"""Long side of a region that is shown large."""
+ZOOMED_PX = 384
+"""Long side of a region that is shown large: twice as long takes four times as long."""
 LARGEST_FRAME_PX = 2048
 """Of the whole picture of which a region is shown; only the region is rendered."""
 LEAST_REGION = 0.02
