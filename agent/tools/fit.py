@@ -28,8 +28,8 @@ from agent.tools.scene import committed, rejected
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
 
-MIN_GAIN = 1e-5
-"""Smallest improvement of the objective that is worth an edit: below it lies the noise of rendering."""
+MIN_GAIN = 0.01
+"""Smallest part of the objective that is worth an edit (0.09 dB): below it lies the noise of rendering."""
 MOST_SSIM_LOST, MOST_PSNR_LOST_DB = 0.002, 0.1
 """What a fit may lose all over while it gains in what it was asked for; PSNR, where it was asked for colours."""
 LOOKS_EACH = 15
@@ -103,7 +103,8 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
             before = task.objective(trial.look())
             found = FINDERS[given.kind](task, trial)
             after = task.objective(trial.look(found.source))
-        held = after < before - MIN_GAIN and holds(bench, found.source, given.goal, task.names)
+        gained = _is_gain(before, after)
+        held = gained and holds(bench, found.source, given.goal, task.names)
     except ScriptFailed as error:
         reason = error.traceback_text.strip().splitlines()[-1]
         return refused(f"these values cannot be set: {reason}", head=head)
@@ -117,7 +118,7 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
         **({"notes": found.notes} if found.notes else {}),
     }
     if not held:
-        reason = "what gained small lost when larger" if after < before - MIN_GAIN else "no better values were found"
+        reason = "what gained small did not when larger" if gained else "no better values were found"
         return answered({"result": "no_gain", "reason": reason, **facts}, head=head)
     outcome = bench.edit(found.source, f"fit: {given.purpose}")
     if outcome.snapshot is None:
@@ -328,7 +329,11 @@ def holds(bench: Workbench, source: str, goal: Goal, names: frozenset[str] = fro
     with bench.temporary() as session:
         session.execute(source)
         png = bench.render()
-    return objective(png) < before and not _is_loss(measures, measure(reference, png), goal)
+    return _is_gain(before, objective(png)) and not _is_loss(measures, measure(reference, png), goal)
+
+
+def _is_gain(before: float, after: float) -> bool:
+    return after < (1 - MIN_GAIN) * before
 
 
 def _is_loss(before: Measures, after: Measures, goal: Goal) -> bool:
