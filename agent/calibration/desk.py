@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.calibration.scenes import ALL, CAMERA_WORDS, LIGHT_WORDS, MADE, TINT_WORDS, Scene, Variant
-from agent.scene_graph import SceneGraph, SceneNode
+from agent.scene_graph import Relation, SceneGraph, SceneNode
 
 SOURCE = """\
 block("Board", (2.5, 1.5, 0.1), checks("Board", (0.50, 0.27, 0.12), (0.40, 0.20, 0.08), 3, 0.7), (0, 0, -0.1))
@@ -32,24 +32,24 @@ GRAPH = SceneGraph(
     nodes=(
         SceneNode(name="Board", kind="part", description="a rectangular board under everything", geometry="flat slab",
                   material="brown wood with squares of two close tones", picture_box=(0.08, 0.52, 0.92, 0.84)),
-        SceneNode(name="Lamp", kind="group", description="a desk lamp at the left", relations=("stands on Board",)),
+        SceneNode(name="Lamp", kind="group", description="a desk lamp at the left", relations=(Relation(relation="stands on", to="Board"),)),
         SceneNode(name="Lamp_Base", parent="Lamp", kind="part", description="its round foot", geometry="flat cylinder",
                   material="nearly black", picture_box=(0.24, 0.53, 0.39, 0.64)),
         SceneNode(name="Lamp_Arm", parent="Lamp", kind="part", description="its arm, leaning to the right",
                   geometry="thin long cylinder", material="nearly black", picture_box=(0.29, 0.35, 0.34, 0.58)),
         SceneNode(name="Lamp_Shade", parent="Lamp", kind="part", description="its shade, open below",
                   geometry="truncated cone, wide end down, tilted to the right", material="orange",
-                  relations=("on top of Lamp_Arm",), picture_box=(0.34, 0.19, 0.5, 0.4)),
+                  relations=(Relation(relation="on top of", to="Lamp_Arm"),), picture_box=(0.34, 0.19, 0.5, 0.4)),
         SceneNode(name="Book_Low", kind="part", description="the lower of two books", geometry="flat box",
-                  material="dark red", relations=("lies on Board",), picture_box=(0.55, 0.52, 0.77, 0.65)),
+                  material="dark red", relations=(Relation(relation="lies on", to="Board"),), picture_box=(0.55, 0.52, 0.77, 0.65)),
         SceneNode(name="Book_High", kind="part", description="the upper book, turned", geometry="flat box, smaller",
-                  material="dark green", relations=("lies on Book_Low",), picture_box=(0.56, 0.48, 0.77, 0.59)),
+                  material="dark green", relations=(Relation(relation="lies on", to="Book_Low"),), picture_box=(0.56, 0.48, 0.77, 0.59)),
         SceneNode(name="Mug", kind="part", description="a mug in front", geometry="hollow cylinder",
-                  material="white, glossy", relations=("stands on Board",), picture_box=(0.45, 0.54, 0.55, 0.71)),
+                  material="white, glossy", relations=(Relation(relation="stands on", to="Board"),), picture_box=(0.45, 0.54, 0.55, 0.71)),
         SceneNode(name="Mug_Handle", kind="part", description="its handle, at the right", geometry="ring",
-                  material="white, glossy", relations=("at the right of Mug",), picture_box=(0.55, 0.56, 0.62, 0.68)),
+                  material="white, glossy", relations=(Relation(relation="at the right of", to="Mug"),), picture_box=(0.55, 0.56, 0.62, 0.68)),
         SceneNode(name="Pencil", kind="part", description="a pencil at the right in front", geometry="thin cylinder",
-                  material="yellow", relations=("lies on Board",), picture_box=(0.63, 0.69, 0.83, 0.73)),
+                  material="yellow", relations=(Relation(relation="lies on", to="Board"),), picture_box=(0.63, 0.69, 0.83, 0.73)),
     ),
 )  # fmt: skip
 

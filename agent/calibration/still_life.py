@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.calibration.scenes import ALL, CAMERA_WORDS, LIGHT_WORDS, MADE, TINT_WORDS, Scene, Variant
-from agent.scene_graph import SceneGraph, SceneNode
+from agent.scene_graph import Relation, SceneGraph, SceneNode
 
 SOURCE = """\
 table = checks("Table", (0.62, 0.50, 0.36), (0.20, 0.11, 0.06), 4, 0.6)
@@ -29,16 +29,16 @@ GRAPH = SceneGraph(
         SceneNode(name="Wall", kind="part", description="the wall behind the table", geometry="plane",
                   material="matte grey", picture_box=(0.0, 0.0, 1.0, 1.0)),
         SceneNode(name="Plate", kind="part", description="a shallow round plate", geometry="flat dish",
-                  material="white, glossy", relations=("stands on Table",), picture_box=(0.19, 0.56, 0.42, 0.68)),
+                  material="white, glossy", relations=(Relation(relation="stands on", to="Table"),), picture_box=(0.19, 0.56, 0.42, 0.68)),
         SceneNode(name="Ball", kind="part", description="a ball on the plate", geometry="sphere",
-                  material="red, a little glossy", relations=("lies on Plate",), picture_box=(0.23, 0.44, 0.38, 0.64)),
+                  material="red, a little glossy", relations=(Relation(relation="lies on", to="Plate"),), picture_box=(0.23, 0.44, 0.38, 0.64)),
         SceneNode(name="Vase", kind="part", description="a vase with a narrow neck, behind the other things",
                   geometry="solid of revolution, widest below its middle, with a flared lip",
-                  material="matte dark blue", relations=("stands on Table",), picture_box=(0.43, 0.22, 0.57, 0.57)),
+                  material="matte dark blue", relations=(Relation(relation="stands on", to="Table"),), picture_box=(0.43, 0.22, 0.57, 0.57)),
         SceneNode(name="Crate", kind="part", description="a box at the right", geometry="cube, turned by 25 degrees",
-                  material="matte yellow", relations=("stands on Table",), picture_box=(0.63, 0.4, 0.82, 0.65)),
+                  material="matte yellow", relations=(Relation(relation="stands on", to="Table"),), picture_box=(0.63, 0.4, 0.82, 0.65)),
         SceneNode(name="Tin", kind="part", description="a tin in front", geometry="cylinder, taller than wide",
-                  material="polished metal", relations=("stands on Table",), picture_box=(0.52, 0.54, 0.61, 0.71)),
+                  material="polished metal", relations=(Relation(relation="stands on", to="Table"),), picture_box=(0.52, 0.54, 0.61, 0.71)),
     ),
 )  # fmt: skip
 

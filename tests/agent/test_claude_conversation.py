@@ -49,7 +49,12 @@ def talk(tmp_path, api):
         place = Place(rollout=0, stage="decomposition", round=1, role="decomposer", ordinal=0)
         messages = [Message(role="user", content=(Text(text="Decompose it."),))]
         return converse(
-            run, place, "You decompose.", messages, Toolbox("decomposition", "decomposer", None), most_calls
+            run,
+            place,
+            "You decompose.",
+            messages,
+            Toolbox("decomposition", "decomposer", SimpleNamespace(mask=None)),
+            most_calls,
         )
 
     return talk
