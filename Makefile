@@ -36,6 +36,11 @@ run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] 
 	$(call set-up,run)
 	@$(AGENT) -m agent run $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- "$$IMAGE"
 
+.PHONY: demo
+demo: ## [OUT=folder] [BLENDER=/path]: replay a run of Claude's on an example picture, without key or network
+	$(call set-up,run)
+	@$(AGENT) -m agent run --recording=examples/mug_book_lamp_run $${OUT:+--out="$$OUT"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- examples/mug_book_lamp.png
+
 .PHONY: resume show verify
 resume: ## OUT=runs/NAME [ARGS="--max-minutes 300"]: go on with a run that was stopped, killed or out of budget
 show: ## OUT=runs/NAME: what a run has come to

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from agent import prompting
+from agent.runs.recording import pack
 
 pytestmark = pytest.mark.blender
 
@@ -178,3 +179,16 @@ def test_most_of_what_a_run_says_is_read_from_the_cache(replay):
     assert sum(call["tokens"]["cache_read_tokens"] for call in calls) >= 0.5 * said
     first = [call["tokens"] for call in calls if call["place"]["ordinal"] == 0 and call["place"]["stage"] == "material"]
     assert len(first) == 2 and all(one["cache_read_tokens"] > 3 * one["cache_write_tokens"] for one in first)
+
+
+def test_a_packed_recording_is_all_that_a_replay_needs_its_settings_too(recording, picture, tmp_path):
+    pack(recording, tmp_path / "packed")
+    assert [path.name for path in (tmp_path / "packed").iterdir()] == ["journal.jsonl"]
+    command = [sys.executable, "-m", "agent", "run", picture, "--recording", tmp_path / "packed", "--blender", "wheel"]
+    ended = subprocess.run(
+        [*map(str, command), "--out", str(tmp_path / "replayed")], capture_output=True, text=True, timeout=110
+    )
+    assert ended.returncode == 0, ended.stderr
+    old, new = (json.loads((one / "result.json").read_text()) for one in (recording, tmp_path / "replayed"))
+    assert (new["stages"], new["model"], new["recording"]["drifted"]) == (old["stages"], "recorded", 0)
+    assert (tmp_path / "replayed" / "scene.py").read_text() == (recording / "scene.py").read_text()
