@@ -21,9 +21,9 @@ def told(measures: Measures) -> dict[str, Any]:
 
 
 def told_objects(measured: Mapping[str, ObjectMeasures], graph: SceneGraph, region: Box = WHOLE) -> dict[str, Any]:
-    """{"objects": {name: figures}, "further_objects": [names], "not_seen": [names]}; of a region what reaches in."""
+    """{"objects": {name: figures}, "further_objects": [names], "not_seen": [names]}; of a region what it is about."""
     expected = {node.name: node.picture_box for node in graph.nodes if node.picture_box}
-    seen = [name for name, of in measured.items() if of.seen_box and _meet(of.seen_box, region)]
+    seen = [name for name, of in measured.items() if of.seen_box and _is_about(region, of.seen_box)]
     seen.sort(key=lambda name: -measured[name].seen_share)
     facts: dict[str, Any] = {
         "objects": {name: _told_object(measured[name], expected.get(name)) for name in seen[:MOST_OBJECTS]}
@@ -53,8 +53,14 @@ def _against(seen: Box, expected: Box) -> dict[str, Any]:
     return {"offset": _short(offset, DIGITS), "size_ratio": _short(ratio, DIGITS)}
 
 
-def _meet(first: Box, second: Box) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+def _is_about(region: Box, box: Box) -> bool:
+    """Whether the middle of one lies in the other: not what merely reaches in."""
+    return _holds_middle(region, box) or _holds_middle(box, region)
+
+
+def _holds_middle(outer: Box, inner: Box) -> bool:
+    across, down = (inner[0] + inner[2]) / 2, (inner[1] + inner[3]) / 2
+    return outer[0] <= across <= outer[2] and outer[1] <= down <= outer[3]
 
 
 def _short(value: Any, digits: int) -> Any:
