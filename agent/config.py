@@ -185,7 +185,7 @@ class Config(Value):
     """Build the scaffold from the scene graph's words alone, as the paper does."""
     monolithic: bool = False
     """One loop over all factors in place of the four refining stages."""
-    align_looks: NonNegativeInt = 300
+    align_looks: NonNegativeInt = 160
     """Most renders that the alignment of the camera after the choice of a rollout may take; 0 leaves it out."""
     prove_stages: bool = True
     """Prove the rebuild at each stage's end too, not only at the run's end."""
