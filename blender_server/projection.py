@@ -61,14 +61,14 @@ def _box(placed):
 
 
 def in_frame(box):
-    """The fraction of a screen box's area that lies in the picture."""
+    """The fraction of a screen box's area that lies in the picture; 0 only where nothing of it does."""
     if box is None:
         return 0.0
     width, height = box[2] - box[0], box[3] - box[1]
     if width <= 0 or height <= 0:
         return 0.0
     inside = max(min(box[2], 1.0) - max(box[0], 0.0), 0.0) * max(min(box[3], 1.0) - max(box[1], 0.0), 0.0)
-    return round(inside / (width * height), 4)
+    return max(round(inside / (width * height), 4), 0.0001 if inside > 0 else 0.0)
 
 
 def _place(x, y, data, ratio):

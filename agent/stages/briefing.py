@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pydantic import Field
 
 from agent import prompting
 from agent.evaluation.comparison import comparison_png
@@ -21,10 +23,12 @@ from protocol.models import Value
 class Candidate(Value):
     """One of several scenes to choose from."""
 
-    letter: str
     png: bytes
     measures: Measures
-    notes: dict[str, Any]
+    side_png: bytes = b""
+    """The same scene from elsewhere; empty where that is not shown."""
+    notes: dict[str, Any] = Field(default_factory=dict)
+    """What else is told of it."""
 
 
 class SceneNow(Value):
@@ -98,14 +102,16 @@ class Briefing:
         """What a generator is told when the next round begins; the graph is still as the conversation began with it."""
         return Message(role="user", content=(self.task(number, **told),))
 
-    def choice(self, number: int, candidates: list[Candidate], prompt_role: str) -> Message:
-        """The candidates, each with its picture and measures, then the question."""
+    def choice(self, number: int, candidates: Mapping[str, Candidate], prompt_role: str) -> Message:
+        """The candidates by letter, each with its pictures and measures, then the question."""
         content: list[Text | Picture] = [self.reference(), self._of_the_stage(prompt_role)]
-        for one in candidates:
-            content.append(Picture(png=one.png, caption=f"candidate {one.letter}"))
-            facts = {"candidate": one.letter, **self._measured("measures", one.measures), **one.notes}
+        for letter, one in candidates.items():
+            content.append(Picture(png=one.png, caption=f"candidate {letter}"))
+            if one.side_png:
+                content.append(Picture(png=one.side_png, caption=f"candidate {letter} from the side"))
+            facts = {"candidate": letter, **self._measured("measures", one.measures), **one.notes}
             content.append(Text(text=json.dumps(facts, ensure_ascii=False)))
-        task = self.task(number, prompt_role, candidates=[one.letter for one in candidates])
+        task = self.task(number, prompt_role, candidates=list(candidates))
         return Message(role="user", content=(*content, task))
 
     def task(

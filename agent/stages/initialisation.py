@@ -8,21 +8,24 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from agent.delivery import Render, full_render
 from agent.errors import BudgetExhausted, RunError
 from agent.evaluation.measures import Measures
 from agent.runs.budget import BudgetReached
 from agent.runs.journal import write_atomically
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
+from agent.stages.briefing import Candidate
 from agent.stages.decomposition import decompose
-from agent.stages.rounds import Shown, attempt, choose, refine
+from agent.stages.rounds import attempt, choose, refine
 from agent.stages.table import INITIALISATION
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
-from protocol.models import InspectReply, InspectRequest, Value
+from protocol.models import InspectReply, InspectRequest, OrbitView, Value
 from sandbox.calling import command
 from sandbox.snapshots import Snapshot
 
+SIDE_VIEW = OrbitView(azimuth_deg=50.0, elevation_deg=20.0)
 BLACK, BURNT = 0.9, 0.9
 """Parts of the picture that make a scaffold too dark or too bright to judge."""
 
@@ -34,6 +37,8 @@ class Rollout(Value):
     graph: SceneGraph
     snapshot_id: str
     png: bytes
+    side_png: bytes
+    """From the side and above: what the target view cannot tell of how it is built."""
     measures: Measures
     problems: tuple[str, ...]
     approved: bool
@@ -94,7 +99,8 @@ def _built(run: Run, graph: SceneGraph, number: int, empty: Snapshot) -> Rollout
             number=number,
             graph=built,
             snapshot_id=bench.head.id,
-            png=last.png,
+            png=full_render(bench, run.config.look_samples),
+            side_png=_from_the_side(bench),
             measures=last.measures,
             problems=tuple(gate(bench)),
             approved=ending.approved,
@@ -105,8 +111,14 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
     """The most complete and plausible rollout."""
     if len(candidates) == 1:
         return candidates[0]
-    shown: list[Shown] = [
-        (one.png, one.measures, {"scene_graph": _told(one.graph), "problems": list(one.problems)}) for one in candidates
+    shown = [
+        Candidate(
+            png=one.png,
+            side_png=one.side_png,
+            measures=one.measures,
+            notes={"scene_graph": _told(one.graph), "problems": list(one.problems)},
+        )
+        for one in candidates
     ]
     try:
         chosen = choose(run, "selection", 1, shown, "selector")
@@ -115,9 +127,22 @@ def select(run: Run, candidates: list[Rollout]) -> Rollout:
     return candidates[chosen] if chosen is not None else max(candidates, key=lambda one: one.measures.psnr_db)
 
 
-def _told(graph: SceneGraph) -> list[dict[str, Any]]:
-    """What tells one graph from another: names, groups and what each is."""
-    return [node.model_dump(include={"name", "parent", "kind", "description"}) for node in graph.nodes]
+def _told(graph: SceneGraph) -> list[str]:
+    """What tells one graph from another: its nodes, each after its group."""
+    return [f"{node.parent} / {node.name}" if node.parent else node.name for node in graph.nodes]
+
+
+def _from_the_side(bench: Workbench) -> bytes:
+    """Empty where that cannot be rendered."""
+
+    def look() -> Render:
+        config = bench.run.config
+        try:
+            return Render(png=bench.render(SIDE_VIEW, config.target_px, samples=config.look_samples))
+        except (RequestFailed, ProcessFault):
+            return Render(png=b"")
+
+    return bench.run.journal.step(f"side/{bench.head.id}", Render, look).png
 
 
 class _Seen(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import string
 from collections.abc import Callable, Sequence
@@ -31,8 +30,6 @@ REMARKS = 4
 """Of earlier stages that a generator is told: the last of two of them, as a rule."""
 
 Gate = Callable[[Workbench], list[str]]
-Shown = tuple[bytes, Measures, dict[str, object]]
-"""A candidate's picture, its measures, and what else is told about it."""
 
 
 class Attempt(Value):
@@ -179,7 +176,7 @@ def best(bench: Workbench, attempts: Sequence[Attempt], rollout: int) -> Attempt
         return distinct[0] if distinct else attempts[-1]
     run, stage = bench.run, bench.stage.label
     order = random.Random(f"{run.config.seed}/{stage}/{rollout}").sample(distinct, len(distinct))
-    shown: list[Shown] = [(one.png, one.measures, {}) for one in order if one.measures is not None]
+    shown = [Candidate(png=one.png, measures=one.measures) for one in order if one.measures is not None]
     chosen = choose(run, stage, bench.round, shown, "chooser", rollout)
     return order[chosen] if chosen is not None else max(distinct, key=_score)
 
@@ -202,20 +199,16 @@ def choose(
     run: Run,
     stage: str,
     number: int,
-    shown: Sequence[Shown],
+    candidates: Sequence[Candidate],
     prompt_role: str,
     rollout: int = -1,
 ) -> int | None:
     """Index of the candidate that the model chooses; None when it comes to no choice."""
-    candidates = [
-        Candidate(letter=letter, png=png, measures=measures, notes=json.loads(json.dumps(notes)))
-        for letter, (png, measures, notes) in zip(string.ascii_uppercase, shown, strict=False)
-    ]
     briefing = Briefing(run, stage, "selector", frozenset(), 1, rollout)
     place = Place(rollout=rollout, stage=stage, round=number, role="selector", ordinal=0)
     run.console.step(f"{stage} · choosing the best of {len(candidates)}")
-    letters = [one.letter for one in candidates]
+    letters = list(string.ascii_uppercase[: len(candidates)])
     toolbox = Toolbox("selection", "selector", letters)
-    messages = [briefing.choice(number, candidates, prompt_role)]
+    messages = [briefing.choice(number, dict(zip(letters, candidates, strict=True)), prompt_role)]
     product = converse(run, place, briefing.system(prompt_role), messages, toolbox, 3)
     return letters.index(product["candidate"]) if product else None

@@ -82,7 +82,7 @@ def test_without_hints_no_figures_are_told(run):
     assert "scene_measures" not in facts(message) and "figures" not in message.content[-1].text
     assert "as it stands" in message.content[-1].text
     now = scene(run)
-    candidates = [Candidate(letter="A", png=now.png, measures=now.measures, notes={"parts": ["Box"]})]
+    candidates = {"A": Candidate(png=now.png, measures=now.measures, notes={"parts": ["Box"]})}
     told = Briefing(run, "material", "selector", frozenset(), 1, -1).choice(1, candidates, "chooser")
     assert json.loads(told.content[3].text) == {"candidate": "A", "parts": ["Box"]}
     assert "`measure`" not in briefing.system() and "`psnr_db`" not in briefing.system()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.blender
 
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{FAKES.parents[1]}{os.pathsep}{FAKES}"}
-SMALL = "look_px = 64\ntarget_px = 64\nfinal_samples = 1\nlook_samples = 1\n"
+SMALL = "align_looks = 0\nlook_px = 64\ntarget_px = 64\nfinal_samples = 1\nlook_samples = 1\n"
 STAGES = "[rounds]\ncomposition = 0\nlighting = 0\ncamera = 0\n"
 
 

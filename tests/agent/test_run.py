@@ -137,9 +137,9 @@ def test_verify_rebuilds_the_scene_and_finds_a_changed_program(finished, tmp_pat
 
 def test_a_recorded_run_replays_to_the_same_program_without_the_model(finished, picture, tmp_path):
     whole, folder = finished[0], tmp_path / "replayed"
-    command = [sys.executable, "-m", "agent", "run", str(picture), "--out", str(folder), "--preset", "quick"]
+    command = [sys.executable, "-m", "agent", "run", str(picture), "--out", str(folder)]
     ended = subprocess.run(
-        [*command, "--blender", "wheel", "--model", "recorded", "--recording", str(whole)],
+        [*command, "--blender", "wheel", "--recording", str(whole)],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -117,7 +117,7 @@ def test_a_call_brings_the_typed_reply_and_its_payloads(client, peer):
     pending = client.begin(ASK, 2)
     asked = peer.take()
     assert (asked.kind, asked.epoch, asked.id, asked.method) == (wire.REQUEST, EPOCH, 1, "inspect")
-    assert asked.body == {"subject": "scene", "name": ""} and asked.deadline_s == 2
+    assert asked.body == {"subject": "scene", "name": "", "short": False} and asked.deadline_s == 2
     peer.reply(1, body={"what": {"objects": 3}}, payloads=(b"one", b"two"))
     assert client.finish(pending) == (InspectReply(what={"objects": 3}), [b"one", b"two"])
 
