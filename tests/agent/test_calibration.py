@@ -100,7 +100,7 @@ class Seen:
         render = render_side(bench.run.reference, seen.png).rgb.astype(int)
         if name[1] == "as_it_is":
             self.true, self.head = render, snapshot
-            self.boxes[name[0]] = {part: of["projected_box"] for part, of in objects_of(bench).items()}
+            self.boxes[name[0]] = {part: of["seen_box"] for part, of in objects_of(bench).items()}
         self.differing[name] = float((np.abs(render - self.true).max(axis=2) > CLEARLY).mean())
         before, after = (bench.run.store.fingerprint(one.id).factors for one in (self.head, snapshot))
         self.factors[name] = {factor for factor in after if after[factor] != before[factor]}
