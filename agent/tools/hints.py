@@ -13,7 +13,7 @@ from agent.tools.base import tell
 
 MOST_OBJECTS = 40
 """Told one by one; of the others the names."""
-DIGITS = 3
+DIGITS, COLOR_DIGITS = 3, 2
 SAME_COLOR = 0.025
 """Of sRGB, in the channel that differs most: what differs less is not told."""
 SAME_LIGHT, LEAST_LIGHT = 0.05, 0.01
@@ -52,8 +52,7 @@ def _told_object(of: ObjectMeasures, expected: Box | None) -> dict[str, Any]:
     if of.mean_color_reference and of.mean_color_render:
         pairs = zip(of.mean_color_reference, of.mean_color_render, strict=True)
         if max(abs(wanted - shown) for wanted, shown in pairs) > SAME_COLOR:
-            facts["mean_color_reference"] = _short(of.mean_color_reference, DIGITS)
-            facts["mean_color_render"] = _short(of.mean_color_render, DIGITS)
+            facts["mean_color"] = _short((of.mean_color_reference, of.mean_color_render), COLOR_DIGITS)
     for name, pair in _light(of).items():
         if not math.isclose(*pair, rel_tol=SAME_LIGHT, abs_tol=LEAST_LIGHT):
             facts[name] = _short(pair, DIGITS)

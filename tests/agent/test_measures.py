@@ -280,8 +280,8 @@ def test_colours_and_light_of_an_object_are_told_where_they_differ() -> None:
     told = told_objects(measured, graph_with({"Same": BOX}))["objects"]
     assert told["Same"] == {"seen_box": list(BOX)}
     assert told["Blue"] == {
-        "seen_box": list(BOX), "mean_color_reference": [0.5, 0.5, 0.5], "mean_color_render": [0.5, 0.5, 0.6],
-        "luminance": [0.2, 0.25], "contrast": [0.1, 0.2],
+        "seen_box": list(BOX), "mean_color": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.6]], "luminance": [0.2, 0.25],
+        "contrast": [0.1, 0.2],
     }  # fmt: skip
 
 

@@ -89,8 +89,7 @@ def _material(seen: Seen) -> list[Check]:
     checks = []
     for node in seen.leaves()[:MOST_PARTS]:
         if (of := seen.objects.get(node["name"])) is not None:
-            # the colours are told where they differ
-            shown, wanted = of.get("mean_color_render", ()), of.get("mean_color_reference", ())
+            wanted, shown = of.get("mean_color", ((), ()))  # told where they differ
             apart = max((abs(a - b) for a, b in zip(shown, wanted, strict=True)), default=0.0)
             checks.append(Check(f"{node['name']} has its colour in the reference, within 0.08 of sRGB.", apart <= 0.08))
     return checks or [Check("There are parts whose colours can be judged.", False)]
