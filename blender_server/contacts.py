@@ -1,9 +1,12 @@
 """Owns what touches what: bodies that reach into each other, and bodies that stand on nothing. Metres.
 
 {
-  "interpenetrating": [{"objects": [a, b], "share": of the smaller one's volume that is in both (of a body that a
-     surface cuts: the smaller part of it), "depth_m": how far it reaches in, "along": "x" | "y" | "z" (bodies only)}],
-  "floating": [{"objects": [names that hang together], "gap_below_m", "above": name}] (both where something is below),
+  "interpenetrating": [{"objects": [a, b], "share": of the smaller one's volume that is in both (of a body that a larger
+     surface cuts: the smaller part of it; of a smaller surface: how much of it is in the body), "depth_m": how far one
+     reaches into the other along the shortest way, at most as far as the smaller one extends that way,
+     "along": "x" | "y" | "z" (bodies only)}],
+  "floating": [{"objects": [names that hang together], "gap_below_m", "above": name}] (both where something is below;
+     without what holds most of the scene and hangs high over the rest: it stands on what the picture does not show),
   "checked": how many objects, "not_checked": [names: too many faces, or one object too many],
   "within_groups": overlapping pairs that are not listed: parts of one group are expected to overlap
 }
@@ -37,6 +40,10 @@ TOUCHING = 0.01
 ODD = Vector((0.5613, 0.2174, 0.7985))
 """A direction that no model's faces follow."""
 DOWN = Vector((0, 0, -1))
+FACING = 0.9
+"""Cosine of the angle to a face's normal below which a point lies beside a surface, not above or below it."""
+HANGS_HIGH = 0.5
+"""A gap over which most of a scene can't be meant to stand, as a part of its own height."""
 
 
 def contacts():
@@ -141,7 +148,8 @@ def _shared(first, second):
     if first.closed and second.closed:
         found = _shared_volume(first, second)
     elif first.closed or second.closed:
-        found = _cut_off(*((first, second) if first.closed else (second, first)))
+        body, surface = (first, second) if first.closed else (second, first)
+        found = (_cut_off if surface.diagonal > body.diagonal else _stuck_in)(body, surface)
     else:
         found = None
     if found is None:
@@ -166,17 +174,44 @@ def _shared_volume(first, second):
 
 
 def _cut_off(body, surface):
-    """The smaller part of a body that a surface goes through."""
-    distances = []
-    for point in _grid(*body.box):
-        if body.holds(point):
-            place, normal, _, distance = surface.tree.find_nearest(point)
-            distances.append(distance if (point - place).dot(normal) >= 0 else -distance)
-    sides = [[abs(value) for value in distances if (value < 0) == below] for below in (True, False)]
-    part = min(sides, key=len)
-    if not part or len(part) < LEAST_SHARE * len(distances) or max(part) < TOUCHING * body.diagonal:
+    """The smaller part of a body that a larger surface goes through."""
+    inside = [point for point in _grid(*body.box) if body.holds(point)]
+    heights = [height for point in inside for height in [_height(point, surface)] if height is not None]
+    part = min(([abs(one) for one in heights if (one < 0) == below] for below in (True, False)), key=len)
+    return _reaching(body, surface, part, len(inside))
+
+
+def _height(point, surface):
+    """Above a surface, or below it as a negative number; None where it lies beside it."""
+    place, normal, _, distance = surface.tree.find_nearest(point)
+    along = (point - place).dot(normal)
+    return along if abs(along) >= FACING * distance else None
+
+
+def _stuck_in(body, surface):
+    """The part of a smaller surface that is in a body."""
+    inside = [point for point in surface.points if body.holds(point)]
+    return _reaching(surface, body, [body.tree.find_nearest(point)[3] for point in inside], len(surface.points))
+
+
+def _reaching(smaller, larger, depths, count):
+    """The entry of `count` points of which those at `depths` are in the other; None where they only touch."""
+    if len(depths) <= LEAST_SHARE * count:
         return None
-    return {"share": round(len(part) / len(distances), 3), "depth_m": _short(max(part))}
+    depth = min(max(depths), _way_out(smaller, larger))
+    if depth < TOUCHING * smaller.diagonal:
+        return None
+    return {"share": round(len(depths) / count, 3), "depth_m": _short(depth)}
+
+
+def _way_out(smaller, larger):
+    """How far the smaller one has to go until the boxes part, at most as far as it extends."""
+    ways = []
+    for axis in range(3):
+        (low, high), extent = (box[axis] for box in smaller.box), smaller.box[1][axis] - smaller.box[0][axis]
+        ways += [high - larger.box[0][axis], larger.box[1][axis] - low]
+        ways += [extent] if extent > TOUCHING * smaller.diagonal else []  # a sheet is as thick as nothing
+    return max(0.0, min(ways))
 
 
 def _grid(low, high):
@@ -202,14 +237,17 @@ def _above(thing):
 
 # ── standing on nothing ───────────────────────────────────────────────────────────────────────────────────────────────
 def _floating(bodies, touching):
-    """Clusters of touching bodies other than the one that reaches down farthest."""
+    """Clusters of touching bodies other than the one that reaches down farthest, and than most of the scene high up."""
     clusters = _clusters(bodies, touching)
     bottoms = [min(body.box[0].z for body in cluster) for cluster in clusters]
     found = []
     for cluster, bottom in zip(clusters, bottoms):
         if bottom > min(bottoms):
-            names = sorted(body.name for body in cluster)
-            found.append({"objects": names, **_gap_below(cluster, [one for one in bodies if one not in cluster])})
+            gap = _gap_below(cluster, [one for one in bodies if one not in cluster])
+            height = max(body.box[1].z for body in cluster) - bottom
+            hangs_high = not gap or gap["gap_below_m"] > HANGS_HIGH * height
+            if not (hangs_high and len(cluster) > len(bodies) / 2):
+                found.append({"objects": sorted(body.name for body in cluster), **gap})
     return sorted(found, key=lambda entry: entry["objects"])
 
 

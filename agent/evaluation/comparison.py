@@ -1,10 +1,11 @@
-"""Owns the pictures made to be looked at: comparisons of reference and render, whole or of a region, and sheets of
-candidates.
+"""Owns the pictures made to be looked at: comparisons of reference and render, whole or of a region, regions of the
+reference alone, and sheets of candidates.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from string import ascii_uppercase
 
@@ -21,6 +22,10 @@ LEAST_SINGLE_PX = 512
 """Of a picture that stands alone."""
 GAP_PX = 8
 LABEL_PX = 24
+RULER_PX = 44
+TICK_PX = 6
+MOST_TICKS = 10
+"""Along one side."""
 PAPER, INK, EDGE = (236, 236, 236), (24, 24, 24), (255, 0, 255)
 
 
@@ -73,6 +78,43 @@ def _reference_panel(reference: Reference, render_png: bytes, region: Box, size:
     return _panel(reference.rgb, size, (box[0] * across, box[1] * down, box[2] * across, box[3] * down))
 
 
+def region_png(reference: Reference, region: Box, long_px: int) -> bytes:
+    """A region of the reference, its longer side `long_px`, under and beside rulers in fractions of the picture."""
+    across, down = reference.width_px, reference.height_px
+    left, top, right, bottom = region
+    box = (left * across, top * down, right * across, bottom * down)
+    size = _fitted_box(box, long_px)
+    picture = Image.fromarray(np.ascontiguousarray(reference.rgb)).resize(size, Image.Resampling.LANCZOS, box)
+    sheet = Image.new("RGB", (size[0] + RULER_PX + GAP_PX, size[1] + RULER_PX + GAP_PX), PAPER)
+    sheet.paste(picture, (RULER_PX, RULER_PX))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for place, label in _ticks(left, right, size[0]):
+        draw.line((place, RULER_PX - TICK_PX, place, RULER_PX - 1), fill=INK)
+        draw.text((place, RULER_PX - TICK_PX - 2), label, fill=INK, font=font, anchor="mb")
+    for place, label in _ticks(top, bottom, size[1]):
+        draw.line((RULER_PX - TICK_PX, place, RULER_PX - 1, place), fill=INK)
+        draw.text((RULER_PX - TICK_PX - 2, place), label, fill=INK, font=font, anchor="rm")
+    return _png(sheet)
+
+
+def _fitted_box(box: Box, long_px: int) -> tuple[int, int]:
+    """Width and height of what lies in a box of pixels, its longer side `long_px`."""
+    scale = long_px / max(box[2] - box[0], box[3] - box[1])
+    return max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
+
+
+def _ticks(low: float, high: float, length_px: int) -> list[tuple[int, str]]:
+    """(pixel of the sheet, fraction of the picture) along one side, at round numbers."""
+    most = max(1, min(MOST_TICKS, length_px // RULER_PX))
+    step = next((step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / step <= most), 0.5)
+    numbers = range(math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6) + 1)
+    places = (round((number * step - low) / (high - low) * length_px) for number in numbers)
+    return [
+        (RULER_PX + min(length_px - 1, place), f"{number * step:.3g}")
+        for number, place in zip(numbers, places, strict=True)
+    ]
+
+
 def contact_sheet_png(candidates: Sequence[bytes], reference: Reference, panel_px: int = 320) -> bytes:
     """The reference, then the candidates labelled A, B, C … in the order given."""
     size = reference.frame(panel_px)
@@ -109,8 +151,12 @@ def _sheet(panels: Sequence[tuple[str, Image.Image]], columns: int) -> bytes:
         left, top = GAP_PX + index % columns * cell_width, GAP_PX + index // columns * cell_height
         draw.text((left, top), _fitting(label, draw, font, width), fill=INK, font=font)
         sheet.paste(picture, (left, top + LABEL_PX))
+    return _png(sheet)
+
+
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=6)
+    image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

@@ -10,8 +10,8 @@ from agent.scene_graph import SceneGraph
 from agent.stages.briefing import Briefing
 from agent.tools.table import Toolbox
 
-MOST_CALLS = 6
-"""Model calls for one submission, malformed graphs included."""
+MOST_CALLS = 10
+"""Model calls for one submission, looks and malformed graphs included."""
 
 
 def decompose(run: Run, rollout: int) -> SceneGraph | None:

@@ -1,7 +1,8 @@
-"""Owns how measures are told to a model: short, by object, the largest first, beside what the scene graph expects."""
+"""Owns how measures are told to a model: short, by object, the largest first; of an object only what may be wrong."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,15 @@ from agent.tools.base import tell
 
 MOST_OBJECTS = 40
 """Told one by one; of the others the names."""
-DIGITS = 3
+DIGITS, COLOR_DIGITS = 3, 2
+SAME_COLOR = 0.025
+"""Of sRGB, in the channel that differs most: what differs less is not told."""
+SAME_LIGHT, LEAST_LIGHT = 0.05, 0.01
+"""Luminances and contrasts that differ by no more, as a share of the larger or in linear light, are not told."""
+READ_BY_EYE = 0.03
+"""How far the boxes of a scene graph may be off, as a fraction of the picture."""
+TOO_SMALL, TOO_LARGE = 0.75, 1.33
+"""Bounds of the ratio of the side that is larger against its box: what covers a part seldom takes of both sides."""
 
 
 def told(measures: Measures) -> dict[str, Any]:
@@ -36,21 +45,49 @@ def told_objects(measured: Mapping[str, ObjectMeasures], graph: SceneGraph, regi
 
 
 def _told_object(of: ObjectMeasures, expected: Box | None) -> dict[str, Any]:
-    facts = {
-        name: _short(value, DIGITS) for name, value in tell(of).items() if value is not None and value is not False
-    }
-    for name in ("luminance", "contrast"):
-        facts[name] = [facts.pop(f"{name}_reference", None), facts.pop(f"{name}_render", None)]
-    if expected and of.seen_box:
-        facts["against_picture_box"] = _against(of.seen_box, expected)
+    """Where it is seen, and what of it is not as it should be."""
+    facts: dict[str, Any] = {"seen_box": _short(of.seen_box, DIGITS)}
+    if of.reaches_border:
+        facts["reaches_border"] = True
+    if of.mean_color_reference and of.mean_color_render:
+        pairs = zip(of.mean_color_reference, of.mean_color_render, strict=True)
+        if max(abs(wanted - shown) for wanted, shown in pairs) > SAME_COLOR:
+            facts["mean_color"] = _short((of.mean_color_reference, of.mean_color_render), COLOR_DIGITS)
+    for name, pair in _light(of).items():
+        if not math.isclose(*pair, rel_tol=SAME_LIGHT, abs_tol=LEAST_LIGHT):
+            facts[name] = _short(pair, DIGITS)
+    if expected and of.seen_box and (against := _against(of.seen_box, expected)):
+        facts["against_picture_box"] = against
     return facts
 
 
+def _light(of: ObjectMeasures) -> dict[str, tuple[float, float]]:
+    """As (reference, render)."""
+    pairs = {
+        "luminance": (of.luminance_reference, of.luminance_render),
+        "contrast": (of.contrast_reference, of.contrast_render),
+    }
+    return {
+        name: (wanted, shown) for name, (wanted, shown) in pairs.items() if wanted is not None and shown is not None
+    }
+
+
 def _against(seen: Box, expected: Box) -> dict[str, Any]:
-    """Where it is seen against where the scene graph says that the picture has it."""
-    offset = [(seen[i] + seen[i + 2] - expected[i] - expected[i + 2]) / 2 for i in (0, 1)]
+    """Where it is seen against where the scene graph says that the picture has it: what is clearly off, and not because
+    something covers a part of it."""
+    offset = [_least_shift(seen[i] - expected[i], seen[i + 2] - expected[i + 2]) for i in (0, 1)]
     ratio = [(seen[i + 2] - seen[i]) / max(expected[i + 2] - expected[i], 1e-3) for i in (0, 1)]
-    return {"offset": _short(offset, DIGITS), "size_ratio": _short(ratio, DIGITS)}
+    facts: dict[str, Any] = {}
+    if max(map(abs, offset)) > READ_BY_EYE:
+        facts["offset"] = _short(offset, DIGITS)
+    if not TOO_SMALL <= max(ratio) <= TOO_LARGE:
+        facts["size_ratio"] = _short(ratio, 2)
+    return facts
+
+
+def _least_shift(low: float, high: float) -> float:
+    """How far one of two spans lies outside the other, given how far its ends are off: 0 where one holds the other."""
+    return min(low, high, key=abs) if low * high > 0 else 0.0
 
 
 def _is_about(region: Box, box: Box) -> bool:

@@ -20,6 +20,7 @@ from agent.models.base import Picture
 from agent.picture import Reference
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused, tell
 from agent.tools.hints import told, told_objects
+from agent.tools.reference import LEAST_REGION, Region
 from agent.tools.shortening import shortened, without_long_texts
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
@@ -37,7 +38,6 @@ ZOOMED_PX = 384
 """Long side of a region that is shown large: twice as long takes four times as long."""
 LARGEST_FRAME_PX = 2048
 """Of the whole picture of which a region is shown; only the region is rendered."""
-LEAST_REGION = 0.02
 MARGIN = 0.15
 """Around an object that is shown large, as a part of its size."""
 
@@ -167,22 +167,15 @@ class CompareInput(ToolInput):
     mode: Literal["side_by_side", "overlay", "difference"] = "side_by_side"
     """Reference, render and difference beside each other; reference and render blended, with the reference's edges over
     them, which shows what is misplaced; or the difference alone, larger."""
-    region: Box | None = None
+    region: Region | None = None
     """Left, top, right, bottom as fractions of the picture: show this part large."""
     of: str = ""
     """Show this object large, with its parts: in place of a region."""
 
     @model_validator(mode="after")
-    def _region_is_one(self) -> CompareInput:
-        if self.region is None:
-            return self
-        if self.of:
+    def _of_one_thing(self) -> CompareInput:
+        if self.region is not None and self.of:
             raise ValueError("give a region or an object, not both")
-        left, top, right, bottom = self.region
-        if not (left >= 0 and right <= 1 and top >= 0 and bottom <= 1):
-            raise ValueError("a region is left, top, right, bottom as fractions from 0 to 1")
-        if right - left < LEAST_REGION or bottom - top < LEAST_REGION:
-            raise ValueError(f"a region is at least {LEAST_REGION} wide and high")
         return self
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from agent.config import Config
 from agent.models.base import Role, ToolCall, ToolSpec
-from agent.tools import ending, fit, scene
+from agent.tools import ending, fit, reference, scene
 from agent.tools.base import Outcome, parse_input, refused
 from agent.tools.workbench import Workbench
 
-ALL = {tool.name: tool for tool in (*scene.TOOLS, *fit.TOOLS, *ending.TOOLS)}
-_EDITS = ("run_code", "look", "inspect", "compare", "measure", "snapshots", "revert", "fit", "finish")
-_WATCHES = ("look", "inspect", "compare", "measure", "verdict")
+ALL = {tool.name: tool for tool in (*scene.TOOLS, *fit.TOOLS, *reference.TOOLS, *ending.TOOLS)}
+_EDITS = ("run_code", "look", "inspect", "compare", "measure", "snapshots", "revert", "fit", "reference", "finish")
+_WATCHES = ("look", "inspect", "compare", "measure", "reference", "verdict")
 
 TABLE: dict[tuple[str, Role], tuple[str, ...]] = {
-    ("decomposition", "decomposer"): ("submit_scene_graph",),
+    ("decomposition", "decomposer"): ("reference", "submit_scene_graph"),
     ("initialisation", "generator"): ("submit_plan", *_EDITS),
     ("initialisation", "verifier"): _WATCHES,
     ("selection", "selector"): ("choose",),
@@ -37,7 +37,7 @@ MEASURING = frozenset({"measure", "fit"})
 """Not offered where a run goes without measured hints."""
 
 
-SHOWING = frozenset({"compare"})
+SHOWING = frozenset({"compare", "reference"})
 """That show the reference: not for who builds a scaffold from words alone."""
 
 

@@ -12,12 +12,15 @@ from PIL import Image
 from agent.evaluation.comparison import (
     EDGE,
     GAP_PX,
+    INK,
     LABEL_PX,
+    RULER_PX,
     candidate_labels,
     comparison_png,
     contact_sheet_png,
     difference_png,
     overlay_png,
+    region_png,
 )
 from agent.picture import Reference, read_reference
 
@@ -119,6 +122,24 @@ def test_transparent_renders_are_shown_on_white(tmp_path: Path) -> None:
 def test_the_same_pictures_give_the_same_bytes(tmp_path: Path) -> None:
     reference, render = reference_of(tmp_path, (100, 80)), plain((100, 80), BLUE)
     assert comparison_png(reference, render) == comparison_png(reference, render)
+
+
+def test_a_region_of_the_reference_is_enlarged_between_rulers_in_fractions_of_the_picture(tmp_path: Path) -> None:
+    halves((200, 100), RED, BLUE).save(tmp_path / "p.png")
+    sheet = np.asarray(opened(region_png(read_reference(tmp_path / "p.png"), (0.4, 0.0, 0.65, 0.25), 400)))
+    assert sheet.shape[:2] == (200 + RULER_PX + GAP_PX, 400 + RULER_PX + GAP_PX)
+    shown = sheet[RULER_PX:-GAP_PX, RULER_PX:-GAP_PX]
+    assert (shown[:, :130] == RED).all() and (shown[:, 190:] == BLUE).all()  # 0.5 lies at 160
+    ticks = [np.flatnonzero((line == INK).all(axis=1)) for line in (sheet[RULER_PX - 3], sheet[:, RULER_PX - 3])]
+    assert (ticks[0] - RULER_PX).tolist() == [0, 80, 160, 240, 320, 399]  # 0.4, 0.45, … 0.65
+    assert (ticks[1] - RULER_PX).tolist() == [0, 80, 160]  # 0, 0.1, 0.2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (512, 1), (3, 640)])
+def test_any_region_of_any_picture_is_shown(tmp_path: Path, size: tuple[int, int]) -> None:
+    reference = reference_of(tmp_path, size)
+    for region in ((0.0, 0.0, 1.0, 1.0), (0.98, 0.98, 1.0, 1.0), (0.0, 0.4, 1.0, 0.42)):
+        assert max(opened(region_png(reference, region, 64)).size) == 64 + RULER_PX + GAP_PX
 
 
 def test_a_contact_sheet_shows_the_candidates_in_the_order_given(tmp_path: Path) -> None:

@@ -1,14 +1,19 @@
 """What ends a conversation is checked by machine: a graph covers the picture, a plan comes first, tickets go back."""
 
+import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from agent.config import Config
+from agent.evaluation.comparison import RULER_PX
 from agent.models.base import ToolCall
+from agent.picture import read_reference
 from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING
-from agent.tools.table import Toolbox
+from agent.tools.table import TABLE, Toolbox, tools_of
 
 GEOMETRY, MATERIAL, COMPOSITION, LIGHTING = REFINING
 
@@ -51,6 +56,29 @@ def test_a_full_picture_may_show_what_belongs_to_no_part():
 @pytest.mark.parametrize("box", [[0.5, 0, 0.4, 1], [0, 0, 1.2, 1], [0, -0.1, 1, 1], [0, 0.3, 1, 0.3]])
 def test_a_box_that_is_none_is_refused(box):
     assert "picture_box" in json.dumps(told(submit(None, box)))
+
+
+def test_parts_of_the_picture_can_be_looked_at_before_a_graph_is_handed_in(tmp_path):
+    picture = Image.new("RGB", (200, 100), "navy")
+    picture.paste((200, 30, 20), (100, 50, 120, 60))
+    picture.save(tmp_path / "p.png")
+    toolbox = Toolbox("decomposition", "decomposer", read_reference(tmp_path / "p.png"))
+    outcome = toolbox.use(ToolCall(id="1", name="reference", input={"region": [0.5, 0.5, 0.6, 0.6]}))
+    shown = Image.open(io.BytesIO(outcome.content[1].png))
+    assert shown.getpixel((RULER_PX + 300, RULER_PX + 100)) == (200, 30, 20) and outcome.product is None
+
+
+def test_who_builds_from_words_alone_has_no_tool_that_shows_the_reference():
+    def shows(stage, role):
+        return {"compare", "reference"} & set(tools_of(stage, role, Config(text_only_scaffold=True)))
+
+    assert not shows("initialisation", "generator")
+    assert all(shows(*key) for key in TABLE if key[1] != "selector" and key != ("initialisation", "generator"))
+
+
+def test_all_refining_generators_have_the_same_tools_in_the_same_order():
+    """Else the service would read none of a conversation's beginning from its cache."""
+    assert len({TABLE[stage.name, "generator"] for stage in (*REFINING, MONOLITHIC, CAMERA)}) == 1
 
 
 @pytest.mark.parametrize("name", ["run_code", "fit"])

@@ -244,10 +244,51 @@ def test_the_largest_forty_objects_are_told_and_all_others_named() -> None:
     assert told["further_objects"] == [f"P{n}" for n in range(10, 0, -1)] and told["not_seen"] == ["Gone"]
 
 
-def test_an_object_is_told_against_its_box_in_the_graph() -> None:
-    told = told_objects({"Cup": one_object((0.4, 0.4, 0.6, 0.8))}, graph_with({"Cup": (0.5, 0.4, 0.6, 0.6)}))
-    against = told["objects"]["Cup"]["against_picture_box"]
-    assert (against["offset"], against["size_ratio"]) == ([-0.05, 0.1], [2.0, 2.0])
+BOX = (0.2, 0.4, 0.4, 0.8)
+
+
+@pytest.mark.parametrize(("seen", "told"), [
+    ((0.3, 0.4, 0.5, 0.8), {"offset": [0.1, 0.0]}),
+    ((0.2, 0.3, 0.4, 0.7), {"offset": [0.0, -0.1]}),
+    ((0.15, 0.3, 0.45, 0.9), {"size_ratio": [1.5, 1.5]}),
+    ((0.25, 0.5, 0.35, 0.7), {"size_ratio": [0.5, 0.5]}),
+    ((0.5, 0.4, 0.9, 0.8), {"offset": [0.3, 0.0], "size_ratio": [2.0, 1.0]}),
+], ids=["right", "up", "large", "small", "both"])  # fmt: skip
+def test_an_object_that_is_clearly_off_its_box_in_the_graph_is_told_how(seen, told) -> None:  # type: ignore[no-untyped-def]
+    objects = told_objects({"Cup": one_object(seen)}, graph_with({"Cup": BOX}))["objects"]
+    assert objects["Cup"]["against_picture_box"] == told
+
+
+@pytest.mark.parametrize("seen", [
+    BOX, (0.22, 0.42, 0.43, 0.82), (0.2, 0.4, 0.4, 0.5), (0.3, 0.4, 0.4, 0.8), (0.18, 0.38, 0.43, 0.85),
+], ids=["there", "as near as eyes read", "covered below", "covered at the left", "a little large"])  # fmt: skip
+def test_what_eyes_may_have_misread_or_another_thing_covers_is_not_held_against_an_object(seen) -> None:  # type: ignore[no-untyped-def]
+    objects = told_objects({"Cup": one_object(seen)}, graph_with({"Cup": BOX}))["objects"]
+    assert objects["Cup"] == {"seen_box": list(seen)}
+
+
+def lit(color: float, luminance: float, contrast: float) -> ObjectMeasures:
+    """Against a reference of middle grey."""
+    return one_object(BOX).model_copy(update={
+        "mean_color_reference": (0.5, 0.5, 0.5), "mean_color_render": (0.5, 0.5, color), "luminance_reference": 0.2,
+        "luminance_render": luminance, "contrast_reference": 0.1, "contrast_render": contrast,
+    })  # fmt: skip
+
+
+def test_colours_and_light_of_an_object_are_told_where_they_differ() -> None:
+    measured = {"Same": lit(0.519, 0.209, 0.109), "Blue": lit(0.6, 0.25, 0.2)}
+    told = told_objects(measured, graph_with({"Same": BOX}))["objects"]
+    assert told["Same"] == {"seen_box": list(BOX)}
+    assert told["Blue"] == {
+        "seen_box": list(BOX), "mean_color": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.6]], "luminance": [0.2, 0.25],
+        "contrast": [0.1, 0.2],
+    }  # fmt: skip
+
+
+def test_sixteen_objects_that_are_mostly_right_are_told_in_little_room() -> None:
+    right, wrong = lit(0.511234, 0.204321, 0.1), lit(0.612345, 0.254321, 0.154321)
+    measured = {f"Shelf_Book_{n:02}": right if n < 14 else wrong for n in range(16)}
+    assert len(json.dumps(told_objects(measured, graph_with(dict.fromkeys(measured, BOX))))) < 1500
 
 
 def test_of_a_region_only_what_reaches_into_it_is_told() -> None:

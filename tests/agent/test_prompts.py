@@ -33,7 +33,7 @@ SAMPLES = {
     "width_px": 512,
     "height_px": 384,
     "kind": "full",
-    "tools": ["run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish", "verdict"],
+    "tools": ["run_code", "look", "inspect", "compare", "measure", "revert", "fit", "reference", "finish", "verdict"],
     "tool": "verdict",
     "checklist": ITEMS,
     "critique": "Start with the handle.",

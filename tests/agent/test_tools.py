@@ -10,7 +10,7 @@ import pytest
 from benches import Desk, bench_of, facts, graph_of, opened_run, pictures
 from PIL import Image, ImageDraw
 
-from agent.evaluation.comparison import EDGE, GAP_PX, LABEL_PX
+from agent.evaluation.comparison import EDGE, GAP_PX, LABEL_PX, RULER_PX
 from agent.stages.table import INITIALISATION, REFINING
 from agent.tools.workbench import Workbench
 
@@ -337,26 +337,37 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(still, given, said):
     assert outcome.is_error and said in facts(outcome)["error"]
 
 
-def test_each_object_is_measured_where_it_is_seen_and_against_its_place_in_the_graph(still):
+def test_each_object_is_told_where_it_is_seen_and_what_of_it_is_off(still):
     told = facts(still.use("measure"))
     assert list(told["objects"]) == ["Cube", "Post"]  # the larger first
     cube, post = told["objects"]["Cube"], told["objects"]["Post"]
-    assert cube["seen_box"] == [0.375, 0.375, 0.625, 0.625] and cube["seen_center"] == [0.5, 0.5]
-    assert cube["seen_share"] == pytest.approx(1 / 16, abs=1e-3) and "reaches_border" not in cube
-    assert cube["mean_color_render"] == pytest.approx([1, 0, 0], abs=0.02)
+    assert cube["seen_box"] == [0.375, 0.375, 0.625, 0.625] and "reaches_border" not in cube
+    wanted, shown = cube["mean_color"]
+    assert shown == pytest.approx([1, 0, 0], abs=0.02)
     three_quarters = [0.75 + 0.25 * 0.502, 0.25 * 0.502, 0.25 * 0.502]
-    assert cube["mean_color_reference"] == pytest.approx(three_quarters, abs=0.01)
-    assert max(cube["contrast"]) < 0.02
-    assert cube["against_picture_box"] == {"offset": [-0.062, 0.0], "size_ratio": [1.0, 1.0]}
-    assert post["against_picture_box"]["size_ratio"] == [1.0, 2.0]
-    assert post["luminance_ratio"] == pytest.approx(1, abs=0.1)
-    assert post["luminance"] == pytest.approx([0.072, 0.072], abs=0.005)
+    assert wanted == pytest.approx(three_quarters, abs=0.01)
+    assert cube["against_picture_box"] == {"offset": [-0.062, 0.0]}
+    assert post == {"seen_box": [0.75, 0.25, 0.875, 0.375], "against_picture_box": {"size_ratio": [1.0, 2.0]}}
 
 
 def test_what_is_hidden_or_outside_is_named(desk):
     desk.run("import bpy\nbpy.data.objects['Post'].location = (0, 1.5, 0)")
     told = facts(desk.use("measure"))
     assert list(told["objects"]) == ["Cube"] and told["not_seen"] == ["Post"]
+
+
+# ── reference ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_the_reference_can_be_looked_at_before_there_is_a_camera(run):
+    with bench_of(run, GRAPH) as bench:
+        bench.begin(INITIALISATION)
+        desk = Desk(bench)
+        assert "no active camera" in facts(desk.use("compare"))["error"]
+        head = bench.head.id
+        outcome = desk.use("reference", region=[0.75, 0.25, 0.875, 0.375])
+        (shown,) = pictures(outcome)
+        assert facts(outcome) == {"region": [0.75, 0.25, 0.875, 0.375]} and bench.head.id == head
+        assert near(shown.getpixel((RULER_PX + 384, RULER_PX + 384)), BLUE)
+        assert desk.use("reference", region=[0.75, 0.25, 0.75, 0.375]).is_error
 
 
 # ── snapshots, revert ─────────────────────────────────────────────────────────────────────────────────────────────────

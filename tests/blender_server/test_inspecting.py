@@ -280,6 +280,59 @@ bpy.ops.mesh.primitive_cube_add(size=0.5, location=(0, 0, 0.25))
     assert inspect(shared, "contacts")["interpenetrating"] == []
 
 
+DISHES = """
+def box(name, size, place):
+    bpy.ops.mesh.primitive_cube_add(size=1, location=place)
+    made = bpy.context.object
+    made.name, made.scale = name, size
+    return made
+
+def foot(name, place, fill):
+    bpy.ops.mesh.primitive_cylinder_add(radius=0.04, depth=0.004, end_fill_type=fill, location=place)
+    bpy.context.object.name = name
+
+box("Top", (1.2, 0.8, 0.03), (0, 0, 0.735))
+"""
+
+
+@pytest.mark.parametrize("fill", ["NGON", "NOTHING"], ids=["closed", "open"])
+@pytest.mark.parametrize(("sunk", "told"), [(0.0, None), (0.0002, None), (0.002, 0.002), (0.02, 0.004)])
+def test_what_lies_flush_on_another_only_touches_it_and_nothing_is_deeper_than_it_is_high(shared, fill, sunk, told):
+    """A foot of 4 mm on a table top, and up to wholly inside it: nothing to do with how wide either is."""
+    shared.fresh()
+    shared.edit(f"{DISHES}\nfoot('Foot', (0.2, 0.1, {0.752 - sunk}), '{fill}')")
+    found = inspect(shared, "contacts")
+    assert found["floating"] == []
+    if told is None:
+        assert found["interpenetrating"] == []
+    else:
+        (entry,) = found["interpenetrating"]
+        assert entry["objects"] == ["Top", "Foot"] and entry["depth_m"] == pytest.approx(told, rel=0.15)
+
+
+def test_a_small_sheet_that_stands_in_a_large_body_reaches_in_as_far_as_its_edge(shared):
+    shared.fresh()
+    shared.edit(f"""{DISHES}
+bpy.ops.mesh.primitive_plane_add(size=0.1, location=(0, 0, 0.79), rotation=(1.5707963, 0, 0))
+bpy.context.object.name = "Card"
+""")
+    (entry,) = inspect(shared, "contacts")["interpenetrating"]
+    assert entry["objects"] == ["Top", "Card"] and entry["share"] == pytest.approx(0.5, abs=0.11)
+    assert entry["depth_m"] == pytest.approx(0.01, abs=1e-4)
+
+
+def test_a_table_with_all_that_it_carries_may_hang_over_a_far_floor_but_not_close_to_one(shared):
+    """Most of the scene, without its legs: half its height is where it counts as meant."""
+    for floor, told in ((-0.1, []), (0.62, [0.1])):
+        shared.fresh()
+        shared.edit(f"""{DISHES}
+box("Mug", (0.1, 0.1, 0.25), (0, 0, 0.875))
+foot("Foot", (0.2, 0.1, 0.752), "NGON")
+bpy.ops.mesh.primitive_plane_add(size=10, location=(0, 0, {floor}))
+""")
+        assert [entry["gap_below_m"] for entry in inspect(shared, "contacts")["floating"]] == told
+
+
 def test_contacts_of_a_scene_of_many_faces_come_in_time(shared):
     shared.fresh()
     shared.edit(

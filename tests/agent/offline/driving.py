@@ -8,11 +8,11 @@ from PIL import Image
 
 from agent.models.base import Message, ModelRequest, Picture, Place, Text, ToolResult, ToolSpec
 
-GENERATOR = ("run_code", "look", "inspect", "compare", "measure", "revert", "fit", "finish")
+GENERATOR = ("run_code", "look", "inspect", "compare", "measure", "revert", "fit", "reference", "finish")
 TOOLS = {
-    "decomposer": ("submit_scene_graph",),
+    "decomposer": ("reference", "submit_scene_graph"),
     "generator": ("submit_plan", *GENERATOR),
-    "verifier": ("look", "inspect", "compare", "measure", "verdict"),
+    "verifier": ("look", "inspect", "compare", "measure", "reference", "verdict"),
     "selector": ("choose",),
 }
 ENDINGS = {"submit_scene_graph", "finish", "verdict", "choose"}

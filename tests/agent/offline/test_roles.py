@@ -172,8 +172,8 @@ def test_a_second_round_of_colours_tints_what_is_off():
             facts, *pictures = super().__call__(call)
             right, dark = [0.5, 0.5, 0.5], [0.25, 0.5, 0.5]
             facts["objects"] = {
-                "red_ball": {"mean_color_reference": right, "mean_color_render": dark},
-                "green_box": {"mean_color_reference": right, "mean_color_render": right},
+                "red_ball": {"mean_color": [right, dark]},
+                "green_box": {"seen_box": [0.1, 0.1, 0.2, 0.2]},
             }
             return facts, *pictures
 

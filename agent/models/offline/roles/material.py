@@ -55,8 +55,8 @@ def _retint(task: Task) -> Script:
     start, objects = score(measured.measures), measured.facts.get("objects") or {}
     factors = {}
     for name, of in objects.items():
-        wanted, shown = of.get("mean_color_reference"), of.get("mean_color_render")
-        if wanted and shown and max(abs(a - b) for a, b in zip(wanted, shown, strict=True)) > OFF:
+        wanted, shown = of.get("mean_color", ((), ()))
+        if max((abs(a - b) for a, b in zip(wanted, shown, strict=True)), default=0.0) > OFF:
             ratio = (to_linear(np.array(wanted)) + 0.002) / (to_linear(np.array(shown)) + 0.002)
             factors[name] = np.clip(ratio, 0.5, 2.0)
     stands = start
