@@ -140,13 +140,13 @@ def _encodable(value: Any) -> Any:
 def _use_all(
     run: Run, place: Place, calls: list[ToolCall], toolbox: Toolbox, last: bool, bench: Workbench | None
 ) -> list[Outcome]:
-    """Use the tools of one reply in order; none may end the conversation after another of the same reply has failed."""
+    """Use the tools of one reply in order: nothing after an edit that was rolled back, and no end after a failure."""
     outcomes: list[Outcome] = []
     for number, call in enumerate(calls):
-        if call.name in toolbox.ending_names() and any(outcome.is_error for outcome in outcomes):
-            outcomes.append(
-                refused(f"not done: a call before it failed. Read its result, then call {call.name} again.")
-            )
+        ends = call.name in toolbox.ending_names()
+        if any(outcome.failure or (ends and outcome.is_error) for outcome in outcomes):
+            problem = f"not done: a call before it failed. Read its result, then call {call.name} again if need be."
+            outcomes.append(refused(problem))
         else:
             outcomes.append(_use(run, place, number, call, toolbox, last, bench))
     return outcomes

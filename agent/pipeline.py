@@ -20,7 +20,7 @@ def reconstruct(run: Run) -> Result:
     """Turn the run's picture into an editable scene. Raises RunError when there is no scene to deliver."""
     empty = begin(run)
     chosen = select(run, rollouts(run, empty))
-    with Workbench(run, chosen.graph, run.store.get(chosen.snapshot_id)) as bench:
+    with Workbench(run, chosen.graph, run.store.get(chosen.snapshot_id), chosen.remarks, chosen.tickets) as bench:
         bench.begin(INITIALISATION)
         done, stopped = [conclude(bench, chosen.approved)], None
         bench.begin(ALIGNMENT)

@@ -19,7 +19,7 @@ from agent.stages.briefing import Candidate
 from agent.stages.decomposition import decompose
 from agent.stages.rounds import attempt, choose, refine
 from agent.stages.table import INITIALISATION
-from agent.tools.workbench import Workbench
+from agent.tools.workbench import Remark, Ticket, Workbench
 from protocol.errors import ProcessFault, ProtocolViolated, RequestFailed
 from protocol.models import InspectReply, InspectRequest, OrbitView, Value
 from sandbox.calling import command
@@ -42,6 +42,9 @@ class Rollout(Value):
     measures: Measures
     problems: tuple[str, ...]
     approved: bool
+    remarks: tuple[Remark, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    """What was said and asked while it was built, for the stages after it."""
 
 
 class NoScaffold(RunError):
@@ -104,6 +107,8 @@ def _built(run: Run, graph: SceneGraph, number: int, empty: Snapshot) -> Rollout
             measures=last.measures,
             problems=tuple(gate(bench)),
             approved=ending.approved,
+            remarks=tuple(bench.remarks),
+            tickets=tuple(bench.tickets),
         )
 
 

@@ -131,7 +131,8 @@ def _generate(
         conversation.append(briefing.again(number, bench.graph, **told))
     else:
         scene = _now(bench, rollout)
-        conversation.append(briefing.first(number, bench.graph, scene, remarks=bench.remarks[-REMARKS:], **told))
+        remarks = [*bench.remarks[-REMARKS:], *bench.asked_of(stage)]
+        conversation.append(briefing.first(number, bench.graph, scene, remarks=remarks, **told))
     place = Place(rollout=rollout, stage=stage.label, round=number, role="generator", ordinal=0)
     run.console.step(f"{stage.label} · round {number} of {rounds} · generator")
     toolbox = Toolbox(stage.name, "generator", bench)

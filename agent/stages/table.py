@@ -27,11 +27,6 @@ class Stage(Value):
         """What is unique in a run; the name, which prompts and tools go by, comes again when it is reopened."""
         return f"{self.name}_again" if self.reopened else self.name
 
-    def before(self) -> tuple[str, ...]:
-        """Names of the refining stages that come before it."""
-        names = [stage.name for stage in REFINING]
-        return tuple(names[: names.index(self.name)]) if self.name in names else ()
-
 
 INITIALISATION = Stage(
     name="initialisation",

@@ -69,7 +69,14 @@ class _Measured(BaseModel):
 
 
 class Workbench:
-    def __init__(self, run: Run, graph: SceneGraph, head: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        graph: SceneGraph,
+        head: Snapshot | None = None,
+        remarks: Iterable[Remark] = (),
+        tickets: Iterable[Ticket] = (),
+    ) -> None:
         self.run, self.graph = run, graph
         self._session: SceneSession | None = None
         self._lifetime = contextlib.ExitStack()
@@ -78,9 +85,9 @@ class Workbench:
         self._failures: list[str] = []
         self.plan: str | None = None
         """What was handed in before anything was built."""
-        self.tickets: list[Ticket] = []
-        """What later stages ask of earlier ones."""
-        self.remarks: list[Remark] = []
+        self.tickets = list(tickets)
+        """What stages ask of others, and was not told to those yet."""
+        self.remarks = list(remarks)
         """What was said last, in each stage so far, of what is still open."""
         self._in_temporary = False
         self.stage: Stage
@@ -114,9 +121,15 @@ class Workbench:
         return self.run.config.limits.of(self.stage.name)
 
     def file(self, tickets: Iterable[Ticket]) -> None:
-        """Remember what this stage asks of earlier ones, each once."""
+        """Remember what this stage asks of others, each once."""
         known = {(one.stage, one.text) for one in self.tickets}
-        self.tickets += [one for one in tickets if (one.stage, one.text) not in known]
+        self.tickets += [one for one in tickets if one.stage != one.by and (one.stage, one.text) not in known]
+
+    def asked_of(self, stage: Stage) -> list[Remark]:
+        """What earlier stages ask of this one, which is told it now; nothing where it is reopened for its tickets."""
+        asked = [] if stage.reopened else [one for one in self.tickets if one.stage == stage.name]
+        self.tickets = [one for one in self.tickets if one not in asked]
+        return [Remark(stage=f"{one.by}, verifier", text=one.text) for one in asked]
 
     def remark(self, role: str, text: str) -> None:
         """Remember what a role of this stage has said last, for the stages after it."""

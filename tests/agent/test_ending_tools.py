@@ -12,10 +12,11 @@ from agent.config import Config
 from agent.evaluation.comparison import RULER_PX
 from agent.models.base import ToolCall
 from agent.picture import read_reference
-from agent.stages.table import CAMERA, INITIALISATION, MONOLITHIC, REFINING
+from agent.stages.table import CAMERA, MONOLITHIC, REFINING
 from agent.tools.table import TABLE, Toolbox, tools_of
+from agent.tools.workbench import Ticket, Workbench
 
-GEOMETRY, MATERIAL, COMPOSITION, LIGHTING = REFINING
+GEOMETRY, _, _, LIGHTING = REFINING
 
 
 def told(outcome):
@@ -94,34 +95,47 @@ def test_a_plan_is_carried_on_and_an_empty_one_is_none():
     assert toolbox.use(ToolCall(id="1", name="submit_plan", input={"plan": " \n"})).is_error
 
 
-def judge(stage, *tickets):
+def judge(*tickets):
     given = {"items": [], "critique": "", "decision": "approve", "tickets": list(tickets)}
-    toolbox = Toolbox(stage.name, "verifier", SimpleNamespace(stage=stage))
-    return toolbox.use(ToolCall(id="1", name="verdict", input=given))
+    return Toolbox("lighting", "verifier", None).use(ToolCall(id="1", name="verdict", input=given))
 
 
-@pytest.mark.parametrize(
-    ("stage", "of", "is_taken"),
-    [
-        (LIGHTING, "geometry", True),
-        (LIGHTING, "composition", True),
-        (COMPOSITION, "material", True),
-        (MATERIAL, "lighting", False),
-        (GEOMETRY, "geometry", False),
-        (INITIALISATION, "geometry", False),
-    ],
-)
-def test_a_ticket_goes_to_an_earlier_stage_only(stage, of, is_taken):
-    outcome = judge(stage, {"stage": of, "text": "Cup: too tall by a third"})
-    assert outcome.is_error is not is_taken
-    assert (outcome.product is not None) is is_taken
+def test_a_verdict_may_ask_something_of_the_four_refining_stages_and_of_no_other():
+    for stage in REFINING:
+        assert judge({"stage": stage.name, "text": "Cup: too tall by a third"}).product is not None
+    assert judge({"stage": "camera", "text": "x"}).is_error
 
 
-def test_no_ticket_goes_to_a_stage_that_is_none_of_the_four():
-    assert judge(LIGHTING, {"stage": "camera", "text": "x"}).is_error
+def bench(tickets):
+    return Workbench(
+        SimpleNamespace(), None, None, (), [Ticket(stage=of, by=by, text=text) for of, by, text in tickets]
+    )
 
 
-def test_what_comes_before_a_stage_is_told_in_order():
-    assert LIGHTING.before() == ("geometry", "material", "composition")
-    assert [GEOMETRY.before(), CAMERA.before(), MONOLITHIC.before()] == [(), (), ()]
-    assert GEOMETRY.model_copy(update={"reopened": True}).label == "geometry_again"
+def test_a_stage_is_told_once_what_earlier_ones_ask_of_it():
+    made = bench([("lighting", "geometry", "the lamp is off"), ("geometry", "lighting", "too tall")])
+    assert [(one.stage, one.text) for one in made.asked_of(LIGHTING)] == [("geometry, verifier", "the lamp is off")]
+    assert made.asked_of(LIGHTING) == []
+    assert [one.stage for one in made.tickets] == ["geometry"]
+
+
+def test_a_reopened_stage_keeps_its_tickets_as_its_checklist():
+    made = bench([("geometry", "lighting", "too tall")])
+    assert made.asked_of(GEOMETRY.model_copy(update={"reopened": True})) == []
+    assert len(made.tickets) == 1
+
+
+def test_what_a_stage_asks_of_itself_or_twice_is_no_ticket():
+    made = bench([("geometry", "material", "too tall")])
+    made.file(
+        [
+            Ticket(stage="lighting", by="lighting", text="x"),
+            Ticket(stage="geometry", by="lighting", text="too tall"),
+            Ticket(stage="geometry", by="lighting", text="too wide"),
+        ]
+    )
+    assert [one.text for one in made.tickets] == ["too tall", "too wide"]
+
+
+def test_a_reopened_stage_has_a_label_of_its_own():
+    assert (GEOMETRY.label, GEOMETRY.model_copy(update={"reopened": True}).label) == ("geometry", "geometry_again")
