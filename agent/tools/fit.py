@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from agent.evaluation.measures import Measures, measure
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
 from agent.tools.fitting import colors, hues, light
 from agent.tools.fitting.facts import ObjectFacts, SceneFacts
+from agent.tools.fitting.gains import is_gain, losses
 from agent.tools.fitting.points import camera_of_points
 from agent.tools.fitting.poses import Knobs, camera_knobs, placement_knobs
 from agent.tools.fitting.registration import register
@@ -29,15 +29,6 @@ from agent.tools.scene import committed, rejected
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
 
-MIN_GAIN = 0.01
-"""Smallest part of the objective that is worth an edit (0.09 dB): below it lies the noise of rendering."""
-MOST_SSIM_LOST, MOST_PSNR_LOST_DB, MOST_LUMINANCE_LOST = 0.002, 0.1, 1.1
-"""What a fit may lose all over while it gains in what it was asked for; PSNR and luminance, where it was asked for
-colours. Luminance: how many times farther from the reference's."""
-MOST_IOU_LOST, MOST_EDGE_LOST = 0.01, 1.1
-"""The same of a camera from points; edges: times their distance."""
-LEAST_PSNR_DB, LEAST_IOU, LEAST_EDGE, LEAST_REPROJECTION = 0.05, 0.005, 0.98, 0.8
-"""What counts as better of a camera from points; distances of edges and points: times what they were."""
 FEWEST_POINTS = 3
 LOOKS_EACH = 15
 """Well spent on each number of a search."""
@@ -129,7 +120,9 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
             before = task.objective(trial.look())
             found = (_by_points if given.points else FINDERS[given.kind])(task, trial)
             after = task.objective(trial.look(found.source))
-        lost = losses(bench, task, found) if found.off_px or _is_gain(before, after) else None
+        lost = None
+        if found.off_px or is_gain(before, after):
+            lost = losses(bench, found.source, given.goal, task.names, found.off_px)
     except ScriptFailed as error:
         reason = error.traceback_text.strip().splitlines()[-1]
         return refused(f"these values cannot be set: {reason}", head=head)
@@ -366,71 +359,13 @@ FINDERS: dict[Kind, Callable[[Task, Trial], Found]] = {
 }
 
 
-# ── is it a gain? ─────────────────────────────────────────────────────────────────────────────────────────────────────
-def losses(bench: Workbench, task: Task, found: Found) -> dict[str, list[float]]:
-    """What got worse, from what to what, at the size that is measured elsewhere too; empty where it is a gain there."""
-    px, goal = bench.run.config.look_px, task.given.goal
-    region = seen_region(bench, set(task.names), px) if task.names else None
-    objective, reference = objective_for(goal, bench, px, region), bench.run.reference
-    png = bench.render()
-    before, measures = objective(png), measure(reference, png)
-    with bench.temporary() as session:
-        session.execute(found.source)
-        png = bench.render()
-    after, then = objective(png), measure(reference, png)
-    error = {"goal_error": [round(before, 6), round(after, 6)]}
-    if found.off_px is None:
-        return ({} if _is_gain(before, after) else error) | _fallen(measures, then, goal)
-    if after < (1 + MIN_GAIN) * before and _is_better(measures, then):
-        return {}
-    fallen = _fallen(measures, then, goal) | _fallen_outlines(measures, then)
-    if found.off_px[1] < LEAST_REPROJECTION * found.off_px[0]:
-        return fallen
-    return {"reprojection_px": [round(one, 3) for one in found.off_px]} | error | fallen
-
-
-def _is_gain(before: float, after: float) -> bool:
-    return after < (1 - MIN_GAIN) * before
-
-
-def _fallen(before: Measures, after: Measures, goal: Goal) -> dict[str, list[float]]:
-    """Figures that a fit may not pay with, from what to what."""
-    fallen = {"ssim": [before.ssim, after.ssim]} if after.ssim < before.ssim - MOST_SSIM_LOST else {}
-    if goal == "silhouette":
-        return fallen
-    if after.psnr_db < before.psnr_db - MOST_PSNR_LOST_DB:
-        fallen["psnr_db"] = [before.psnr_db, after.psnr_db]
-    if _times_off(after.luminance_ratio) > MOST_LUMINANCE_LOST * _times_off(before.luminance_ratio):
-        fallen["luminance_ratio"] = [before.luminance_ratio, after.luminance_ratio]
-    return fallen
-
-
-def _times_off(ratio: float) -> float:
-    return max(ratio, 1 / max(ratio, 1e-3))
-
-
-def _fallen_outlines(before: Measures, after: Measures) -> dict[str, list[float]]:
-    fallen = {}
-    if before.iou is not None and after.iou is not None and after.iou < before.iou - MOST_IOU_LOST:
-        fallen["iou"] = [before.iou, after.iou]
-    if after.edge_px > MOST_EDGE_LOST * before.edge_px:
-        fallen["edge_px"] = [before.edge_px, after.edge_px]
-    return fallen
-
-
-def _is_better(before: Measures, after: Measures) -> bool:
-    """In one figure at least."""
-    iou = (after.iou or 0.0) - (before.iou or 0.0)
-    edges = after.edge_px < LEAST_EDGE * before.edge_px
-    return after.psnr_db > before.psnr_db + LEAST_PSNR_DB or iou > LEAST_IOU or edges
-
-
 TOOLS = (
     Tool(
         "fit",
-        "Let the machine find values: say what to tune (numbers by path with bounds; the target camera; an object's "
-        "placement; all lights; an object's base colours) and what to match. It renders small with many values, and "
-        "commits the best as one ordinary edit if it measures better; else the scene stays as it is.",
+        "Let the machine find values: say what to tune (numbers by path with bounds; the target camera, by search or "
+        "from points that you read off; an object's placement; all lights; an object's base colours) and what to "
+        "match. It renders small with many values, and commits the best as one ordinary edit if it measures better; "
+        "else the scene stays as it is, and you are told what was found.",
         FitInput,
         fit,
         builds=True,

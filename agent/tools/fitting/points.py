@@ -25,6 +25,8 @@ FOR_LENS = 4
 """Points from which on the focal length is solved too."""
 LENS_SPREAD = 1.0
 """Logarithm of the ratio to the lens that stands that counts as one pixel: what points hardly tell is drawn to it."""
+LENS_REACH = 2.0
+"""The same logarithm, at most."""
 ORBITS_DEG = (0.0, -45.0, 45.0, -90.0, 90.0, 180.0)
 """About the points' middle: where the solution is begun beside the place where the camera stands."""
 NEAREST = 1e-3
@@ -112,11 +114,13 @@ def _starts(now: Floats, places: Floats) -> Iterator[Floats]:
 
 
 def _refined(off: Callable[[Floats], Floats], start: Floats, with_lens: bool) -> Floats:
-    """Levenberg–Marquardt; the pose first, since a lens that is freed at once makes up for a wrong one."""
+    """The pose first: a lens that is freed at once makes up for a wrong one."""
     posed = least_squares(lambda pose: off(np.append(pose, 0.0)), start[:6], x_scale="jac", max_nfev=300).x
     if not with_lens:
         return np.append(posed, 0.0)
-    return np.asarray(least_squares(off, np.append(posed, 0.0), x_scale="jac", max_nfev=300).x)
+    reach = np.append(np.full(6, np.inf), LENS_REACH)
+    freed = least_squares(off, np.append(posed, 0.0), bounds=(-reach, reach), x_scale="jac", max_nfev=300)
+    return np.asarray(freed.x)
 
 
 def _turned(values: Floats) -> Floats:
