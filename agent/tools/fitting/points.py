@@ -23,10 +23,10 @@ Floats = NDArray[np.float64]
 
 FOR_LENS = 4
 """Points from which on the focal length is solved too."""
-LENS_SPREAD = 1.0
-"""Logarithm of the ratio to the lens that stands that counts as one pixel: what points hardly tell is drawn to it."""
+LENS_PULL = 0.002
+"""Part of the long side that a logarithm of 1 away from the lens that stands counts: what they hardly tell is held."""
 LENS_REACH = 2.0
-"""The same logarithm, at most."""
+"""That logarithm at most."""
 ORBITS_DEG = (0.0, -45.0, 45.0, -90.0, 90.0, 180.0)
 """About the points' middle: where the solution is begun beside the place where the camera stands."""
 NEAREST = 1e-3
@@ -66,7 +66,7 @@ def camera_of_points(
     def off(values: Floats) -> Floats:
         """Two rows for each point, and one for the lens, in pixels."""
         shown = _projected(camera, size_px, _turned(values), values[3:6], float(np.exp(values[6])), places)
-        return np.append((shown - seen).ravel(), values[6] / LENS_SPREAD if with_lens else 0.0)
+        return np.append((shown - seen).ravel(), LENS_PULL * max(size_px) * values[6] if with_lens else 0.0)
 
     now = np.concatenate([Rotation.from_matrix(pose[:3, :3] / scale).as_rotvec(), pose[:3, 3], [0.0]])
     found = [_refined(off, start, with_lens) for start in _starts(now, places)]
