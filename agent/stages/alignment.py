@@ -25,6 +25,8 @@ LABEL = "alignment of the camera"
 LEAST_LOOKS = 12
 MATCHES = 2
 """Of the outline's middle and size: each starts from what the one before came to."""
+PROMISING = 0.01
+"""Part of the objective that a few dozen looks must gain: where they do not, the rest of the budget gains nothing."""
 LEAST_PSNR_DB, LEAST_IOU = 0.05, 0.005
 """Gains that are worth an edit."""
 MOST_PSNR_DB, MOST_IOU, MOST_SSIM = 0.1, 0.005, 0.01
@@ -88,7 +90,7 @@ def _aligned(bench: Workbench) -> Alignment:
     with bench.temporary() as session:
         trial = Trial(bench, session, config.fit_px, config.fit_samples, config.align_looks)
         start = matched_outline(trial, knobs, scene.camera)
-        best = register(trial, knobs, objective, start, config.seed, REACH)
+        best = register(trial, knobs, objective, start, config.seed, REACH, PROMISING)
         session.execute(knobs.source(best))
         after = measure(bench.run.reference, bench.render())
     found = Alignment(committed=False, head=head, looks=trial.count, before=before, after=after)

@@ -14,10 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from agent.evaluation.measures import Measures, measure
 from agent.tools.base import Outcome, Tool, ToolInput, answered, refused
-from agent.tools.fitting import colors, light
+from agent.tools.fitting import colors, hues, light
 from agent.tools.fitting.facts import ObjectFacts, SceneFacts
+from agent.tools.fitting.gains import is_gain, losses
+from agent.tools.fitting.points import camera_of_points
 from agent.tools.fitting.poses import Knobs, camera_knobs, placement_knobs
 from agent.tools.fitting.registration import register
 from agent.tools.fitting.search import Number, search
@@ -28,10 +29,7 @@ from agent.tools.scene import committed, rejected
 from agent.tools.workbench import Workbench
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
 
-MIN_GAIN = 0.01
-"""Smallest part of the objective that is worth an edit (0.09 dB): below it lies the noise of rendering."""
-MOST_SSIM_LOST, MOST_PSNR_LOST_DB = 0.002, 0.1
-"""What a fit may lose all over while it gains in what it was asked for; PSNR, where it was asked for colours."""
+FEWEST_POINTS = 3
 LOOKS_EACH = 15
 """Well spent on each number of a search."""
 LEAST_LOOKS = {"camera": 12, "placement": 10}
@@ -64,6 +62,19 @@ class FitValue(ToolInput):
         return self
 
 
+class FitPoint(ToolInput):
+    picture: tuple[float, float]
+    """Where the reference shows the point: fractions of its width and height, origin top left."""
+    world: tuple[float, float, float]
+    """The same point of the scene, in world coordinates."""
+
+    @model_validator(mode="after")
+    def _lies_near_the_picture(self) -> FitPoint:
+        if not np.isfinite([*self.picture, *self.world]).all() or not all(-1 <= one <= 2 for one in self.picture):
+            raise ValueError(f"picture {list(self.picture)}: fractions, from 0 (left, top) to 1 (right, bottom)")
+        return self
+
+
 class FitInput(ToolInput):
     purpose: str = Field(max_length=200)
     kind: Kind = "values"
@@ -74,12 +85,16 @@ class FitInput(ToolInput):
     """Name of the object, for kinds placement and colors."""
     values: tuple[FitValue, ...] = Field((), max_length=40)
     """For kind values: what to tune. Start close, keep ranges narrow."""
+    points: tuple[FitPoint, ...] = Field((), max_length=40)
+    """For kind camera: 3 or more points, spread over the picture and in depth, that you read off the reference and
+    whose place in the scene is right. The camera is then solved from them alone; its focal length too, of 4 or more."""
     goal: Goal = "all"
     """What to match: all (colours, edges, outline), colour, luminance, or silhouette (of a cut-out)."""
     region: str = Field("", max_length=200)
     """Name of an object: match only where it is seen (with its children). Empty: the whole picture."""
     looks: int = Field(0, ge=0, le=2000)
-    """Most renders that it may take; 0: as many as are of use. The run's own bound counts too."""
+    """Most renders that a search may take; 0: as many as are of use. The run's own bound counts too. Kinds lights and
+    colors take what they need."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> FitInput:
@@ -87,6 +102,8 @@ class FitInput(ToolInput):
             raise ValueError("values are for kind 'values', which needs at least one")
         if (self.kind in ("placement", "colors")) != bool(self.of):
             raise ValueError("`of` is for kinds 'placement' and 'colors', which need the name of an object there")
+        if self.points and (self.kind != "camera" or len(self.points) < FEWEST_POINTS):
+            raise ValueError(f"points are for kind 'camera', {FEWEST_POINTS} at least")
         if self.region and self.goal == "silhouette":
             raise ValueError("a silhouette is the whole picture's: leave region empty")
         return self
@@ -101,10 +118,11 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
         with bench.temporary() as session:
             trial = Trial(bench, session, config.fit_px, config.fit_samples, task.looks)
             before = task.objective(trial.look())
-            found = FINDERS[given.kind](task, trial)
+            found = (_by_points if given.points else FINDERS[given.kind])(task, trial)
             after = task.objective(trial.look(found.source))
-        gained = _is_gain(before, after)
-        held = gained and holds(bench, found.source, given.goal, task.names)
+        lost = None
+        if found.off_px or is_gain(before, after):
+            lost = losses(bench, found.source, given.goal, task.names, found.off_px)
     except ScriptFailed as error:
         reason = error.traceback_text.strip().splitlines()[-1]
         return refused(f"these values cannot be set: {reason}", head=head)
@@ -117,9 +135,12 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
         "looks_allowed": task.looks,
         **({"notes": found.notes} if found.notes else {}),
     }
-    if not held:
-        reason = "what gained small did not when larger" if gained else "no better values were found"
-        return answered({"result": "no_gain", "reason": reason, **facts}, head=head)
+    if lost is None:
+        reason = "no better values were found"
+        return answered({"result": "no_gain", "reason": reason, "found": found.told, **facts}, head=head)
+    if lost:
+        reason = "measured larger, the goal did not gain, or other figures lost; `found` was not set"
+        return answered({"result": "no_gain", "reason": reason, "found": found.told, "lost": lost, **facts}, head=head)
     outcome = bench.edit(found.source, f"fit: {given.purpose}")
     if outcome.snapshot is None:
         return rejected(bench, outcome)
@@ -149,6 +170,8 @@ class Found:
     """The edit that sets them."""
     told: dict[str, Any]
     notes: list[str]
+    off_px: tuple[float, float] | None = None
+    """Of a camera from points: how far off they are seen, before and after (root mean square)."""
 
 
 def _task(bench: Workbench, given: FitInput) -> Task:
@@ -158,7 +181,9 @@ def _task(bench: Workbench, given: FitInput) -> Task:
     region = seen_region(bench, set(names), config.fit_px, _moves(given)) if names else None
     objective = objective_for(given.goal, bench, config.fit_px, region)
     knobs = _knobs(bench, given, scene)
-    useful = LOOKS_EACH * len(knobs.numbers) + LEAST_LOOKS.get(given.kind, 0) if knobs else config.fit_looks
+    if knobs is None:  # what is solved takes the looks that it needs
+        return Task(given, scene, objective, config.fit_looks, names, knobs, region)
+    useful = LOOKS_EACH * len(knobs.numbers) + LEAST_LOOKS.get(given.kind, 0)
     allowed = min(given.looks or useful, config.fit_looks)
     if allowed < (least := LEAST_LOOKS.get(given.kind, 3)):
         if config.fit_looks < least:
@@ -173,7 +198,7 @@ def _moves(given: FitInput) -> bool:
 
 def _knobs(bench: Workbench, given: FitInput, scene: SceneFacts) -> Knobs | None:
     """The numbers of a search; None for what is solved."""
-    if given.kind == "camera":
+    if given.kind == "camera" and not given.points:
         name = scene.camera.name if scene.camera else ""
         return camera_knobs(scene, inspected(bench, ObjectFacts, "object", name))
     if given.kind == "placement":
@@ -264,6 +289,20 @@ def _by_registration(task: Task, trial: Trial) -> Found:
     return Found(knobs.source(best), knobs.told(best), [])
 
 
+def _by_points(task: Task, trial: Trial) -> Found:
+    """The camera, from what the model read off the picture."""
+    name = task.scene.camera.name if task.scene.camera else ""
+    config, points = trial.bench.run.config, task.given.points
+    solved = camera_of_points(
+        task.scene,
+        inspected(trial.bench, ObjectFacts, "object", name),
+        trial.bench.run.reference.frame(config.target_px),
+        [one.picture for one in points],
+        [one.world for one in points],
+    )
+    return Found(solved.source, solved.told, [], (solved.before_px, solved.after_px))
+
+
 def _by_adding_light(task: Task, trial: Trial) -> Found:
     """Colours and strengths of the lights, solved; of the solution, half the way to it, and its strengths alone the
     one that measures best."""
@@ -278,7 +317,9 @@ def _by_adding_light(task: Task, trial: Trial) -> Found:
     solved = light.solve(parts, rest, now, wanted, chosen)
     halfway = [tuple((a + b) / 2 for a, b in zip(one, two, strict=True)) for one, two in zip(now, solved, strict=True)]
     trial.set(light.shown_again(tunable))
-    candidates = [solved, halfway, light.dimmed(parts, rest, now, wanted, chosen)]
+    candidates = [solved, light.dimmed(parts, rest, now, wanted, chosen)]
+    if all(hues.is_plausible(half) or not hues.is_plausible(one) for half, one in zip(halfway, now, strict=True)):
+        candidates.append(halfway)
     losses = [task.objective(trial.look(light.together(tunable, one))) for one in candidates]
     best = candidates[int(np.argmin(losses))]
     told = {one.name: one.told(strengths) for one, strengths in zip(tunable, best, strict=True)}
@@ -306,7 +347,7 @@ def _by_ratio(task: Task, trial: Trial) -> Found:
 
 def _check_looks(trial: Trial, needed: int) -> None:
     if trial.left < needed:
-        raise Unfit(f"this takes {needed + trial.count} looks, and it may take {trial.most}")
+        raise Unfit(f"this takes {needed + trial.count} looks, and this run allows {trial.most}")
 
 
 FINDERS: dict[Kind, Callable[[Task, Trial], Found]] = {
@@ -318,35 +359,13 @@ FINDERS: dict[Kind, Callable[[Task, Trial], Found]] = {
 }
 
 
-# ── is it a gain? ─────────────────────────────────────────────────────────────────────────────────────────────────────
-def holds(bench: Workbench, source: str, goal: Goal, names: frozenset[str] = frozenset()) -> bool:
-    """Whether it is a gain at the size that is measured elsewhere too, and not bought with structure."""
-    px = bench.run.config.look_px
-    region = seen_region(bench, set(names), px) if names else None
-    objective, reference = objective_for(goal, bench, px, region), bench.run.reference
-    png = bench.render()
-    before, measures = objective(png), measure(reference, png)
-    with bench.temporary() as session:
-        session.execute(source)
-        png = bench.render()
-    return _is_gain(before, objective(png)) and not _is_loss(measures, measure(reference, png), goal)
-
-
-def _is_gain(before: float, after: float) -> bool:
-    return after < (1 - MIN_GAIN) * before
-
-
-def _is_loss(before: Measures, after: Measures, goal: Goal) -> bool:
-    dimmer = goal != "silhouette" and after.psnr_db < before.psnr_db - MOST_PSNR_LOST_DB
-    return dimmer or after.ssim < before.ssim - MOST_SSIM_LOST
-
-
 TOOLS = (
     Tool(
         "fit",
-        "Let the machine find values: say what to tune (numbers by path with bounds; the target camera; an object's "
-        "placement; all lights; an object's base colours) and what to match. It renders small with many values, and "
-        "commits the best as one ordinary edit if it measures better; else the scene stays as it is.",
+        "Let the machine find values: say what to tune (numbers by path with bounds; the target camera, by search or "
+        "from points that you read off; an object's placement; all lights; an object's base colours) and what to "
+        "match. It renders small with many values, and commits the best as one ordinary edit if it measures better; "
+        "else the scene stays as it is, and you are told what was found.",
         FitInput,
         fit,
         builds=True,

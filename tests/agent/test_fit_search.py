@@ -56,6 +56,15 @@ def test_steps_of_least_squares_stay_within_bounds_and_take_no_look_that_cannot_
     assert descend(lambda at: pytest.fail("looked"), numbers(3, -1, 1, 0.25), 4, 0.01) == ([0.25] * 3, 0)
 
 
+def test_steps_of_least_squares_end_when_they_are_told_not_to_go_on():
+    looked = []
+    _, used = descend(
+        lambda at: looked.append(at) or np.array(at) - 0.9,
+        numbers(2, -1, 1, -1.0), 100, 0.01, lambda: len(looked) < 2,
+    )  # fmt: skip
+    assert used == len(looked) == 4
+
+
 @pytest.mark.parametrize(
     "path",
     ['objects["Cup"].location[0]', 'materials["Cup (1)"].node_tree.nodes["A"].inputs[0].default_value[2]',
@@ -73,6 +82,7 @@ def test_what_calls_or_computes_is_no_path(path):
     assert not is_plain_path(path)
 
 
+POINT = {"picture": [0.5, 0.5], "world": [0, 0, 1]}
 VALUE = {"path": 'lights["Sun"].energy', "lower": 0, "upper": 1, "start": 0.5}
 
 
@@ -86,6 +96,9 @@ VALUE = {"path": 'lights["Sun"].energy', "lower": 0, "upper": 1, "start": 0.5}
         ({"kind": "placement"}, "name of an object"),
         ({"kind": "lights", "of": "Cup"}, "name of an object"),
         ({"kind": "camera", "goal": "silhouette", "region": "Cup"}, "leave region empty"),
+        ({"kind": "camera", "points": [POINT, POINT]}, "3 at least"),
+        ({"kind": "lights", "points": [POINT] * 4}, "kind 'camera'"),
+        ({"kind": "camera", "points": [{**POINT, "picture": [300, 200]}] * 4}, "fractions"),
     ],
 )
 def test_an_input_that_contradicts_itself_is_refused_with_the_reason(given, reason):

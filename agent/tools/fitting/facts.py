@@ -17,8 +17,11 @@ class CameraFacts(BaseModel):
     type: str
     lens_mm: Annotated[FiniteFloat, Field(gt=0)]
     ortho_scale: Annotated[FiniteFloat, Field(gt=0)]
+    sensor_fit: str
     fov_deg: tuple[FiniteFloat, FiniteFloat]
     """Horizontal and vertical; of an orthographic camera 0."""
+    shift: tuple[FiniteFloat, FiniteFloat]
+    """To the right and up, as parts of the side that the sensor is fitted to."""
     aspect: Annotated[FiniteFloat, Field(gt=0)]
     matrix_world: Matrix
 

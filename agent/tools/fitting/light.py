@@ -1,7 +1,8 @@
 """Owns the closed form for lights: light adds up, so colours and strengths are least squares without negative parts.
 
 One scene-linear picture is made of each light alone in white, one of the world, and one of the rest (what shines of
-itself, and what the stage may not touch).
+itself, and what the stage may not touch). Colours stay those of real light (`hues.py`), or
+they would make up for what materials and shadows lack.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.linalg import block_diag
 from scipy.ndimage import binary_erosion
 from scipy.optimize import nnls
 
 from agent.picture import Reference
 from agent.tools.fitting.facts import LightFacts, ObjectFacts, SceneFacts, TreeFacts, ViewFacts
+from agent.tools.fitting.hues import nearest_rays
 from agent.tools.fitting.trial import Linear, Trial, Unfit, inspected
 from agent.tools.fitting.writing import Literal, assignments
 from agent.tools.objectives import Region, mask_pixels
@@ -191,7 +194,8 @@ def _shrunk(values: NDArray[np.float32], size: tuple[int, int]) -> Floats:
 def solve(
     parts: Sequence[Linear], rest: Linear, now: Sequence[Sequence[float]], wanted: Floats, chosen: Region
 ) -> list[tuple[float, ...]]:
-    """Strengths per channel (or one for all, where `now` has one) that come nearest to the wanted light.
+    """Strengths per channel (or one for all, where `now` has one) that come nearest to the wanted light,
+    in colours that real light has.
 
     Differences count as they would be seen, outlying pixels less. Raises Unfit where too few pixels tell anything.
     """
@@ -205,13 +209,20 @@ def solve(
             columns.append(column[chosen])
     matrix, target = np.stack(columns, axis=1).astype(np.float64), wanted[chosen] - rest[..., :3][chosen]
     seen_slope = _slope(wanted[chosen])
-    found, weight = np.array(before), seen_slope
+    found, weight = [tuple(strengths) for strengths in now], seen_slope
     for _ in range(ROUNDS):
-        found = _pulled(matrix * weight[:, None], target * weight, np.array(before))
-        off = np.abs(matrix @ found - target) * seen_slope
+        free = _pulled(matrix * weight[:, None], target * weight, np.array(before), np.eye(len(before)))
+        rays = [nearest_rays(strengths, one) for strengths, one in zip(now, _split_up(free, now), strict=True)]
+        values = _pulled(matrix * weight[:, None], target * weight, np.array(before), block_diag(*rays))
+        found = _split_up(values, now)
+        off = np.abs(matrix @ values - target) * seen_slope
         weight = seen_slope * np.sqrt(np.minimum(1.0, OUTLYING / np.maximum(off, 1e-9)))
-    values = iter(found.tolist())
-    return [tuple(next(values) for _ in strengths) for strengths in now]
+    return found
+
+
+def _split_up(values: Floats, like: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+    rest = iter(values.tolist())
+    return [tuple(next(rest) for _ in strengths) for strengths in like]
 
 
 def dimmed(
@@ -227,12 +238,16 @@ def dimmed(
     return [tuple(value * factor for value in strengths) for strengths, (factor,) in zip(now, factors, strict=True)]
 
 
-def _pulled(matrix: Floats, target: Floats, before: Floats) -> Floats:
-    """Non-negative least squares, drawn a little to what stands."""
+def _pulled(matrix: Floats, target: Floats, before: Floats, rays: Floats) -> Floats:
+    """Least squares of sums of the rays (columns) without negative parts, drawn a little to what stands."""
     scale = np.sqrt(PULL) * np.linalg.norm(matrix, axis=0)
     directions, upper = np.linalg.qr(matrix)
-    stacked = np.concatenate([upper, np.diag(scale)])
-    return np.asarray(nnls(stacked, np.concatenate([directions.T @ target, scale * before]))[0])
+    stacked = np.concatenate([upper, np.diag(scale)]) @ rays
+    try:
+        parts = nnls(stacked, np.concatenate([directions.T @ target, scale * before]))[0]
+    except RuntimeError as error:
+        raise Unfit(f"the lights' strengths could not be solved: {error}") from error
+    return np.asarray(rays @ parts)
 
 
 def _slope(linear: Floats) -> Floats:

@@ -22,12 +22,18 @@ NARROW = 0.12
 """Part of the ranges in which the free search goes on."""
 LEAST_OF_SEARCH = 5
 """Looks for each number, below which a free search finds nothing."""
+TELLING = 24
+"""Looks after which what was gained tells whether more can be."""
 
 
 def register(
-    trial: Trial, knobs: Knobs, objective: Objective, start: Sequence[float], seed: int, reach: float = 1.0
-) -> list[float]:
-    """The best values within the looks that are left, by the objective; never worse than `start`."""
+    trial: Trial, knobs: Knobs, objective: Objective, start: Sequence[float], seed: int, reach: float = 1.0,
+    promising: float = 0.0,
+) -> list[float]:  # fmt: skip
+    """The best values within the looks that are left, by the objective; never worse than `start`.
+
+    `promising`: part of the objective that must be gained within the first `TELLING` looks for it to go on.
+    """
     reference, values, seen = trial.bench.run.reference, list(start), list[tuple[float, list[float]]]()
     usual, least = np.array([one.usual for one in knobs.numbers]), LEAST_OF_SEARCH * len(knobs.numbers)
     descending = int(DESCENT * trial.left)
@@ -36,6 +42,11 @@ def register(
 
     def judged(png: bytes, at: Sequence[float]) -> float:
         return objective(png) * (1 + PULL / 2 * float(np.sum((np.array(at) / usual) ** 2)))
+
+    def goes_on() -> bool:
+        if len(seen) < TELLING:
+            return True
+        return not promising or min(seen, key=lambda pair: pair[0])[0] < (1 - promising) * seen[0][0]
 
     for share in BLURS:
         blur_px = share * max(trial.size)
@@ -46,12 +57,12 @@ def register(
             return residuals(png, reference, blur_px)
 
         numbers = [replace(one, start=at) for one, at in zip(knobs.numbers, values, strict=True)]
-        values, used = descend(differences, numbers, descending, max(0.4 * share, LEAST_PROBE) / reach)
+        values, used = descend(differences, numbers, descending, max(0.4 * share, LEAST_PROBE) / reach, goes_on)
         descending -= used
     if not seen:
         seen.append((judged(trial.look(knobs.source(start)), start), list(start)))
     best = min(seen, key=lambda pair: pair[0])
-    if trial.left >= least:
+    if trial.left >= least and goes_on():
         near = around(knobs.numbers, best[1], NARROW / reach)
         found, loss = search(lambda at: judged(trial.look(knobs.source(at)), at), near, trial.left, seed)
         best = min(best, (loss, found), key=lambda pair: pair[0])

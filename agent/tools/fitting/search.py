@@ -65,13 +65,14 @@ def search(
 
 
 def descend(
-    residuals: Callable[[Sequence[float]], Floats], numbers: Sequence[Number], looks: int, probe: float
-) -> tuple[list[float], int]:
+    residuals: Callable[[Sequence[float]], Floats], numbers: Sequence[Number], looks: int, probe: float,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> tuple[list[float], int]:  # fmt: skip
     """Values of less squared residuals, by damped Gauss–Newton steps (Levenberg, Marquardt); and the looks they took.
 
-    `probe`: part of each range by which a number is moved to see what that does.
+    `probe`: part of each range by which a number is moved to see what that does. `goes_on` is asked before each step.
     """
-    if looks <= len(numbers) + 1:
+    if looks <= len(numbers) + 1 or not goes_on():
         return [one.start for one in numbers], 0
     lower, width, point = _scales(numbers)
     left, stiffness = looks, np.zeros(len(numbers))
@@ -85,7 +86,7 @@ def descend(
     here = at(point)
     stiffness = np.sqrt(PULL * (here @ here)) / np.array([one.usual for one in numbers])
     here[-len(numbers) :] = stiffness * (lower + width * point)
-    while left > len(numbers):
+    while left > len(numbers) and goes_on():
         probes = np.where(point + probe <= 1, probe, -probe)
         moves = zip(probes.tolist(), np.eye(len(numbers)), strict=True)
         slopes = np.stack([(at(point + step * axis) - here) / step for step, axis in moves], axis=1)
