@@ -25,8 +25,9 @@ LABEL = "alignment of the camera"
 LEAST_LOOKS = 12
 MATCHES = 2
 """Of the outline's middle and size: each starts from what the one before came to."""
-PROMISING = 0.01
-"""Part of the objective that a few dozen looks must gain: where they do not, the rest of the budget gains nothing."""
+PROMISING = 0.02
+"""Part of the objective that a few dozen looks must gain, or the rest gains nothing either. Less comes by chance: the
+noise of a small render differs from view to view."""
 LEAST_PSNR_DB, LEAST_IOU = 0.05, 0.005
 """Gains that are worth an edit."""
 MOST_PSNR_DB, MOST_IOU, MOST_SSIM = 0.1, 0.005, 0.01

@@ -30,15 +30,12 @@ def register(
     trial: Trial, knobs: Knobs, objective: Objective, start: Sequence[float], seed: int, reach: float = 1.0,
     promising: float = 0.0,
 ) -> list[float]:  # fmt: skip
-    """The best values within the looks that are left, by the objective; never worse than `start`.
+    """The best values within the looks that are left, by the objective; never worse than `start`, nor than the scene.
 
-    `promising`: part of the objective that must be gained within the first `TELLING` looks for it to go on.
+    `promising`: part of the scene's objective that must be gained within the first `TELLING` looks for it to go on.
     """
     reference, values, seen = trial.bench.run.reference, list(start), list[tuple[float, list[float]]]()
     usual, least = np.array([one.usual for one in knobs.numbers]), LEAST_OF_SEARCH * len(knobs.numbers)
-    descending = int(DESCENT * trial.left)
-    if trial.left - descending < least:
-        descending = trial.left - 1
 
     def judged(png: bytes, at: Sequence[float]) -> float:
         return objective(png) * (1 + PULL / 2 * float(np.sum((np.array(at) / usual) ** 2)))
@@ -48,6 +45,12 @@ def register(
             return True
         return not promising or min(seen, key=lambda pair: pair[0])[0] < (1 - promising) * seen[0][0]
 
+    if any(start):
+        stays = [0.0] * len(start)
+        seen.append((judged(trial.look(knobs.source(stays)), stays), stays))
+    descending = int(DESCENT * trial.left)
+    if trial.left - descending < least:
+        descending = trial.left - 1
     for share in BLURS:
         blur_px = share * max(trial.size)
 
@@ -59,7 +62,7 @@ def register(
         numbers = [replace(one, start=at) for one, at in zip(knobs.numbers, values, strict=True)]
         values, used = descend(differences, numbers, descending, max(0.4 * share, LEAST_PROBE) / reach, goes_on)
         descending -= used
-    if not seen:
+    if not any(at == list(start) for _, at in seen) and trial.left:
         seen.append((judged(trial.look(knobs.source(start)), start), list(start)))
     best = min(seen, key=lambda pair: pair[0])
     if trial.left >= least and goes_on():
