@@ -91,8 +91,13 @@ def _sockets(node):
 
 
 def _socket_name(node, identifier):
-    sockets = list(node.inputs) or list(node.outputs)
-    return next(socket.name for socket in sockets if socket.identifier == identifier)
+    """Its name, or where several share that, its place among all, as a path spells it."""
+    kind = "inputs" if len(node.inputs) else "outputs"
+    sockets = list(getattr(node, kind))
+    place = next(number for number, socket in enumerate(sockets) if socket.identifier == identifier)
+    name = sockets[place].name
+    alone = sum(socket.name == name for socket in sockets) == 1
+    return name if alone else "{}[{}]".format(kind, place)
 
 
 def _is_array(value):

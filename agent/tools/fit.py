@@ -122,7 +122,9 @@ def fit(bench: Workbench, given: FitInput) -> Outcome:
             after = task.objective(trial.look(found.source))
         lost = None
         if found.off_px or is_gain(before, after):
-            lost = losses(bench, found.source, given.goal, task.names, found.off_px)
+            lost = losses(
+                bench, found.source, given.goal, task.names, found.off_px, given.kind in ("camera", "placement")
+            )
     except ScriptFailed as error:
         reason = error.traceback_text.strip().splitlines()[-1]
         return refused(f"these values cannot be set: {reason}", head=head)

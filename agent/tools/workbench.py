@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
@@ -294,14 +295,17 @@ def _was_stopped(fault: CallTimedOut) -> bool:
 
 
 def checked_picture(payloads: Sequence[bytes], width_px: int, height_px: int) -> bytes:
-    """The one picture of a render, decoded once: what comes out of the box is a claim until then."""
+    """The pixels of a render's one picture: what comes out of the box is a claim until it is decoded, and nothing but
+    pixels is taken, for Blender writes paths and times beside them."""
     try:
         with Image.open(io.BytesIO(payloads[0]), formats=("PNG",)) as picture:
             if picture.size != (width_px, height_px):
                 raise ProtocolViolated(
                     "render", f"a picture of {picture.size} px where {(width_px, height_px)} was asked"
                 )
-            picture.load()
+            pixels = Image.fromarray(np.asarray(picture.convert("RGBA")))
     except (IndexError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ProtocolViolated("render", f"no readable picture: {error}") from None
-    return payloads[0]
+    clean = io.BytesIO()
+    pixels.save(clean, "PNG", compress_level=3)
+    return clean.getvalue()

@@ -443,3 +443,8 @@ def test_without_hints_no_tool_tells_a_measure_and_those_that_measure_are_not_of
         assert bool(pictures(outcome)) == (name != "snapshots")
     assert bare.use("inspect", subject="contacts").is_error
     assert bare.use("measure").is_error
+
+
+def test_a_picture_holds_pixels_and_nothing_that_blender_says_of_the_machine(still):
+    (picture,) = pictures(still.use("look"))
+    assert picture.size == (384, 384) and not picture.info

@@ -375,3 +375,18 @@ def test_a_dump_holds_meshes_as_buffers_and_the_rest_as_numbers(rich):
     assert len(payloads[cup["loop_starts"]]) == 6 * 4 and len(payloads[cup["corner_vertices"]]) == 24 * 4
     assert reply.numbers["object:Cup"]["location"] == (0.0, 0.0, 1.25)
     assert reply.texts["slots:Cup"]["material_slots[0].material"] == "Blue"
+
+
+def test_sockets_that_share_a_name_are_told_by_their_number(server):
+    source = """
+import bpy
+made = bpy.data.materials.new("Glow")
+made.use_nodes = True
+node = made.node_tree.nodes.new("ShaderNodeMath")
+node.name, node.operation = "Gain", "MULTIPLY_ADD"
+node.inputs[1].default_value, node.inputs[2].default_value = 1.7, 0.03
+"""
+    server.call(ExecuteRequest(source=source))
+    told = inspect(server, "material", name="Glow", short=True)
+    (line,) = [one for one in told["nodes"] if one.startswith("Gain")]
+    assert "inputs[1]=1.7" in line and "inputs[2]=0.03" in line
