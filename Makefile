@@ -39,7 +39,7 @@ run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] 
 .PHONY: demo
 demo: ## [OUT=folder] [BLENDER=/path]: replay a run of Claude's on an example picture, without key or network
 	$(call set-up,run)
-	@$(AGENT) -m agent run --recording=examples/mug_book_lamp_run $${OUT:+--out="$$OUT"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- examples/mug_book_lamp.png
+	@$(AGENT) -m agent run --recording=examples/toy_train_run $${OUT:+--out="$$OUT"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS) -- examples/toy_train.png
 
 .PHONY: resume show verify
 resume: ## OUT=runs/NAME [ARGS="--max-minutes 300"]: go on with a run that was stopped, killed or out of budget
