@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
+import select
+import termios
 import threading
 from pathlib import Path
 
@@ -19,6 +23,7 @@ class Output:
         self._ring = bytearray()
         self._lock = threading.Lock()
         self._log = open(log, "wb", buffering=0)  # noqa: SIM115  (closed by the thread)
+        self._open = True
         self._pipe, self.inlet = os.pipe()
         """What a process writes to; to be closed here once one has it."""
         self._thread = threading.Thread(target=self._drain, name="blender-output", daemon=True)
@@ -34,21 +39,35 @@ class Output:
         """Wait for what was printed last; an escaped process may hold the pipe open, so not for ever."""
         self._thread.join(patience_s)
 
-    def _drain(self) -> None:
-        try:
-            while data := os.read(self._pipe, 65536):
-                self._keep(data)
-        except OSError:
-            pass
-        finally:
-            os.close(self._pipe)
-            self._log.close()
-
-    def _keep(self, data: bytes) -> None:
+    def printed(self) -> int:
+        """Bytes printed so far, those that were not read yet among them."""
         with self._lock:
+            unread = array.array("i", [0])
+            if self._open:
+                fcntl.ioctl(self._pipe, termios.FIONREAD, unread)
+            return self.total + unread[0]
+
+    def _drain(self) -> None:
+        readable = select.poll()
+        readable.register(self._pipe, select.POLLIN)
+        while self._open:
+            readable.poll()
+            self._log_down(self._read())
+        self._log.close()
+
+    def _read(self) -> bytes:
+        """What there is; nothing once nobody can write any more."""
+        with self._lock:
+            data = os.read(self._pipe, 65536)
             self.total += len(data)
             self._ring += data
             del self._ring[:-RING_BYTES]
+            if not data:
+                self._open = False
+                os.close(self._pipe)
+        return data
+
+    def _log_down(self, data: bytes) -> None:
         if self._left > 0:
             self._left -= len(data)
             end = b"" if self._left > 0 else b"\n[log full: what follows is not kept]\n"

@@ -104,7 +104,7 @@ class BlenderProcess:
 
     def begin_call(self) -> None:
         """It may print as much as one call may from here on."""
-        self._printed_before = self.output.total
+        self._printed_before = self.output.printed()
 
     @property
     def ended(self) -> bool:

@@ -125,7 +125,7 @@ class Server:
     def settle(self):
         return {"resets": ["render engine: EEVEE → CYCLES"] if self.scene.pop("reset", False) else []}
 
-    def inspect(self, subject, name):
+    def inspect(self, subject, name, short=False):
         return {"what": {"objects": sorted(self.scene["objects"])}}
 
     def fingerprint(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def make(tmp_path):
 
     def make(*words):
         command = ["make", "-s", *words, f"AGENT={program}", "ANY_PYTHON=true"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
+        own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
+        done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=20, check=True)
         assert not (tmp_path / "pwned").exists()
         return json.loads(done.stdout)
 
