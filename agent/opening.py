@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from agent import prompting
@@ -22,7 +21,7 @@ from agent.pipeline import reconstruct
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
-from agent.runs.run import Run
+from agent.runs.run import Opened
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
 from protocol.errors import ProcessFault
@@ -49,24 +48,6 @@ def _begun(
     else:
         journal.note("run", **now, config=tell(config), source=source, blender=blender.version)
     return journal
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What is open while a folder is worked in: all of a run but its reference."""
-
-    config: Config
-    folder: RunFolder
-    journal: Journal
-    ledger: Ledger
-    console: Console
-    model: Model
-    blender: Blender
-    store: SnapshotStore
-    pool: Pool
-
-    def run(self, reference: Reference) -> Run:
-        return Run(reference=reference, **vars(self))
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from agent.calibration.kit import KIT
 from agent.calibration.scenes import Scene, Variant
 from agent.errors import RunError
-from agent.opening import Opened
 from agent.picture import Reference, read_reference
 from agent.runs.journal import digest_of, write_atomically
+from agent.runs.run import Opened
 from agent.tools.workbench import checked_picture
 from protocol.models import RenderRequest, Value
 from sandbox.snapshots import Edit, Snapshot

@@ -18,11 +18,12 @@ from agent.calibration.still_life import STILL_LIFE
 from agent.config import Config
 from agent.errors import BudgetExhausted, UsageError
 from agent.models.base import Model
-from agent.opening import VERSION, Opened, opened
+from agent.opening import VERSION, opened
 from agent.picture import Reference
 from agent.runs.budget import BudgetReached
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, digest_of, read_journal
+from agent.runs.run import Opened
 from agent.tools.base import tell
 from sandbox.discovery import Blender
 from sandbox.snapshots import Snapshot

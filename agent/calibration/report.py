@@ -11,9 +11,9 @@ from agent.calibration.costs import Cost, costs, models
 from agent.calibration.judging import Judgement, said
 from agent.calibration.rates import Rate, Rates, rates_of
 from agent.calibration.scenes import Case
-from agent.opening import Opened
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
+from agent.runs.run import Opened
 from agent.tools.base import tell
 from protocol.models import Value
 

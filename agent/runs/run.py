@@ -17,9 +17,10 @@ from sandbox.snapshots import SnapshotStore
 
 
 @dataclass(frozen=True)
-class Run:
+class Opened:
+    """What is open while a folder is worked in: all of a run but its reference."""
+
     config: Config
-    reference: Reference
     folder: RunFolder
     journal: Journal
     ledger: Ledger
@@ -28,3 +29,11 @@ class Run:
     blender: Blender
     store: SnapshotStore
     pool: Pool
+
+    def run(self, reference: Reference) -> Run:
+        return Run(**vars(self), reference=reference)
+
+
+@dataclass(frozen=True)
+class Run(Opened):
+    reference: Reference
