@@ -40,12 +40,61 @@ def engine_id(name):
     return None
 
 
+def engines():
+    """Of ENGINES, those that this Blender knows: not necessarily what renders without a screen."""
+    return [name for name in ENGINES if engine_id(name)]
+
+
 def has_denoiser():
+    return "OPENIMAGEDENOISE" in denoisers()
+
+
+def denoisers():
+    """Of Cycles: "OPENIMAGEDENOISE", "OPTIX"."""
+    module = _cycles_module()
+    compiled = {"OPENIMAGEDENOISE": "with_openimagedenoise", "OPTIX": "with_optix"}
+    return [name for name, flag in compiled.items() if getattr(module, flag, False)]
+
+
+GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+"""Of Cycles, the fastest first where one card is of several."""
+
+
+def devices():
+    """(kind, name) of what Cycles can render with here: the processor first, then GPU_KINDS."""
+    module, found = _cycles_module(), []
+    for kind in ("CPU", *GPU_KINDS) if module else ():
+        try:
+            found += [(each[1], each[0]) for each in module.available_devices(kind) if each[1] == kind]
+        except ValueError:  # not of this Blender
+            continue
+    return sorted(set(found), key=found.index)
+
+
+def exporters():
+    """Of "gltf", "usd", "obj": the formats that this Blender writes."""
+    operators = {
+        "gltf": (bpy.ops.export_scene, "gltf"),
+        "usd": (bpy.ops.wm, "usd_export"),
+        "obj": (bpy.ops.wm, "obj_export"),
+    }
+    return [name for name, place in operators.items() if _has_operator(*place)]
+
+
+def _has_operator(module, name):
+    try:
+        getattr(module, name).get_rna_type()
+    except KeyError:  # bpy.ops gives an operator for any name
+        return False
+    return True
+
+
+def _cycles_module():
     try:
         import _cycles
     except ImportError:
-        return False
-    return bool(getattr(_cycles, "with_openimagedenoise", False))
+        return None
+    return _cycles
 
 
 def file_version(path):
