@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults import levels, table
 from tests.faults.ground import Ground
+from tests.tables import write_into
 
 _outcomes = {}
 """(table, id, level) → (word, whether it was expected)."""
@@ -86,7 +87,7 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("faults")
     terminalreporter.write_line("\n".join(parts))
     if path := config.getoption("--write", ""):
-        table.write_into(Path(path), "faults", "\n".join(parts))
+        write_into(Path(path), "faults", "\n".join(parts))
 
 
 def _was_tried(row, outcomes):

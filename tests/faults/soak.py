@@ -18,9 +18,10 @@ import psutil
 from box_helpers import eventually
 
 from sandbox.limits import MIB
-from tests.faults import levels, table
+from tests.faults import levels
 from tests.faults.ground import MOVE, Ground
 from tests.faults.injected import WIRE
+from tests.tables import write_into
 
 SWAPPED = "bpy.data.objects['Cup'].scale.x = 0.5 + (bpy.data.objects['Cup'].location.x % 7) / 7\n"
 FAULTS = {
@@ -156,7 +157,7 @@ def main():
         figures = soak(options.edits, options.seed, Path(folder), options.level)
     print(figures.text())
     if options.write:
-        table.write_into(options.write, "soak", figures.text())
+        write_into(options.write, "soak", figures.text())
     sys.exit(bool(figures.wrong))
 
 
