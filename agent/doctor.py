@@ -148,7 +148,7 @@ def _system_name() -> str:
 
 def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machine: Machine) -> Iterator[Missing]:
     yield from _missing_blenders(blenders, problems)
-    for python in {blender.python for blender in blenders if not is_provided(blender.python)}:
+    for python in {blender.python for blender in blenders if not _is_provided(blender)}:
         why, fix = f"not yet fetched for Blender's Python {python}", "The next run fetches them, or takes SEIG_WHEELS."
         yield Missing(what="pyzmq and msgpack", why=why, fix=fix, prevents_runs=False)
     yield from _unreached()
@@ -156,6 +156,10 @@ def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machi
     if not key_present():
         why, fix = "no key, so runs use the offline model", "Set ANTHROPIC_API_KEY to let Claude do it."
         yield Missing(what="Claude", why=why, fix=fix, prevents_runs=False)
+
+
+def _is_provided(blender: Blender) -> bool:
+    return is_provided(blender.python, blender.facts.platform, blender.facts.libraries)
 
 
 def _unreached() -> Iterator[Missing]:

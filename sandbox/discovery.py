@@ -16,8 +16,9 @@ from typing import Literal
 
 from protocol.errors import SetupFailed
 from protocol.models import Value
+from sandbox import wheels
 from sandbox.calling import command
-from sandbox.folders import CHECKOUT_STATE, ROOT, UNFINISHED, WHEEL_ENVIRONMENT
+from sandbox.folders import UNFINISHED
 from sandbox.probing import PROBE_S, Facts, ProbeFailed, probe
 from sandbox.provisioning import provide, vendor_folder
 
@@ -49,8 +50,8 @@ USUAL_PLACES = {
 }
 
 INSTALL_ONE = "Give one with BLENDER=/path/to/blender, put one on PATH, or " + (
-    "run `make wheel` to fetch Blender as a Python wheel."
-    if (ROOT / "Makefile").is_file()
+    f"run `{wheels.how_to_fetch()}` to fetch Blender as a Python wheel."
+    if wheels.how_to_fetch()
     else "set BLENDER to the Python of an environment that holds the `bpy` wheel."
 )
 
@@ -65,8 +66,8 @@ class Blender(Value):
     """For example "4.5.15"."""
     python: str
     """Version of its Python: "3.11"."""
-    vendor: Path
-    """Folder that holds pyzmq and msgpack for its Python."""
+    vendor: Path | None
+    """Folder that holds pyzmq and msgpack for its Python; None where that can import them by itself."""
     found: str
     """How it was found: "BLENDER", "PATH", "usual place" or "wheel"."""
     facts: Facts
@@ -96,8 +97,8 @@ def find_blender(wanted: str | None = None, *, timeout_s: float = PROBE_S) -> Bl
         if isinstance(found, Problem):
             problems.append(found)
         elif f"{found.version}.".startswith(f"{version}." if version else ""):
-            provide(found.python)
-            return found
+            vendor = provide(found.python, found.facts.platform, found.facts.libraries)
+            return found.model_copy(update={"vendor": vendor})
     raise _nothing_usable(problems, wanted)
 
 
@@ -145,9 +146,9 @@ def _in_usual_places() -> Iterator[_Candidate]:
 
 
 def _wheels() -> Iterator[_Candidate]:
-    others = sorted(CHECKOUT_STATE.glob("bpy-*/bin/python"), reverse=True)
-    for python in (WHEEL_ENVIRONMENT / "bin" / "python", *others):
-        if os.path.exists(python) and not (python.parent.parent / UNFINISHED).exists():
+    for folder in wheels.environments():
+        python = folder / "bin" / "python"
+        if os.path.exists(python) and not (folder / UNFINISHED).exists():
             yield python, "wheel", "wheel"
 
 
@@ -176,7 +177,7 @@ def _examine(candidate: _Candidate, *, timeout_s: float, ask_again: bool) -> Ble
     if version < OLDEST:
         reason = f"it is Blender {facts.version}, and {'.'.join(map(str, OLDEST))} is the oldest that works here"
         return Problem(executable=path, kind=kind, found=found, reason=reason, remedy=INSTALL_ONE)
-    vendor = vendor_folder(facts.python)
+    vendor = vendor_folder(facts.python, facts.platform, facts.libraries)
     return Blender(
         executable=path,
         kind=kind,
@@ -190,9 +191,10 @@ def _examine(candidate: _Candidate, *, timeout_s: float, ask_again: bool) -> Ble
 
 def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
     if _VERSION.fullmatch(wanted):
-        return SetupFailed(
-            f"There is no usable Blender {wanted} on this machine.", f"What there is: {command('blenders')}"
-        )
+        fetch = wheels.how_to_fetch(wanted)
+        remedy = f"Fetch it as a Python wheel: `{fetch}`. " if fetch else ""
+        there = f"What there is: {command('blenders')}"
+        return SetupFailed(f"There is no usable Blender {wanted} on this machine.", remedy + there)
     if not problems:
         return SetupFailed("There is no Blender on this machine.", INSTALL_ONE)
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sandbox import package_source
 from sandbox.folders import ROOT, UNFINISHED
 from sandbox.pythons import SETUP, CannotSetUp, Python, ask, find_uv
 
@@ -49,15 +50,23 @@ def make(folder: Path, python: Python) -> None:
 
 def install(folder: Path, locks: list[Path], what: str) -> None:
     """Fill it with what the first lock pins, which the others are part of; noted only when all is there."""
+    try:
+        source = package_source.pip_options()
+    except NotADirectoryError as reason:
+        raise CannotSetUp(f"{reason} {package_source.way_out()}") from None
     print(f"Installing {what} …", flush=True)
     began = time.monotonic()
     (folder / UNFINISHED).touch()
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    command = [*pip, "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "-r", str(locks[0])]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"]
+    command, environment = [*pip, *source, "-r", str(locks[0])], package_source.pip_environment()
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr.decode(errors="replace")[-3000:])
-        raise CannotSetUp(f"pip could not install {what}: see above. With a network and room on the disk, try again.")
+        raise CannotSetUp(
+            f"pip could not install {what}: see above. With a network and room on the disk, try again. "
+            f"{package_source.way_out()}"
+        )
     write_stamp(folder, {"locks": {lock.name: _digest(lock) for lock in locks}})
     (folder / UNFINISHED).unlink()
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)

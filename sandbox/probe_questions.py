@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import sys
+import sysconfig
 import tempfile
 
 import bpy
@@ -15,6 +16,19 @@ import bpy
 def say(**answers):
     sys.stdout.write("SEIG-PROBE " + json.dumps(answers) + "\n")
     sys.stdout.flush()
+
+
+def libraries():
+    """What is there but cannot be loaded does not count."""
+    found = {}
+    for name, version in (("zmq", "pyzmq_version"), ("msgpack", "version")):
+        try:
+            module = importlib.import_module(name)
+            told = getattr(module, version)
+            found[name] = told() if callable(told) else ".".join(map(str, told))
+        except Exception as reason:
+            sys.stderr.write("%s: %s\n" % (name, reason))
+    return found
 
 
 def knows(engine):
@@ -62,6 +76,8 @@ def workbench():
 say(
     version=".".join(map(str, bpy.app.version)),
     python="%d.%d" % sys.version_info[:2],
+    platform=sysconfig.get_platform(),
+    libraries=libraries(),
     numpy=importlib.util.find_spec("numpy") is not None,
     engines=engines(),
     denoiser=bool(getattr(cycles_module(), "with_openimagedenoise", False)),

@@ -37,8 +37,12 @@ class Facts(Value):
 
     version: str
     python: str
+    platform: str
+    """Of its Python, as sysconfig.get_platform() says it: "linux-x86_64"."""
     numpy: bool
     """Whether its Python has numpy."""
+    libraries: dict[str, str]
+    """Versions of "zmq" and "msgpack" that its own Python can import."""
     engines: tuple[str, ...]
     """Of "cycles", "eevee", "workbench": what it knows."""
     denoiser: bool

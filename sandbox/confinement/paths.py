@@ -57,7 +57,8 @@ GPU_READ = ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/class/kfd",
 def of_blender(blender: Blender) -> list[Path]:
     """What the Blender itself consists of, our server and its libraries included."""
     own = of_python(blender.executable) if blender.kind == "wheel" else _of_binary(blender.executable)
-    return _once([*own, blender.vendor, *OURS, *_library_folders()])
+    vendor = [blender.vendor] if blender.vendor else []
+    return _once([*own, *vendor, *OURS, *_library_folders()])
 
 
 def of_python(executable: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 
 from sandbox import discovery, folders
 
-FACTS = '{"version": "4.2.3", "python": "3.11", "numpy": true, "engines": ["cycles"], "denoiser": true}'
+FACTS = (
+    f'{{"version": "4.2.3", "python": "3.11", "platform": "{sysconfig.get_platform()}", "libraries": {{}}, '
+    '"numpy": true, "engines": ["cycles"], "denoiser": true}'
+)
 
 
 class Machine:
@@ -47,8 +51,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.delenv("SEIG_WHEELS", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(folders, "CHECKOUT_STATE", machine.state)
-    monkeypatch.setattr(discovery, "CHECKOUT_STATE", machine.state)
-    monkeypatch.setattr(discovery, "WHEEL_ENVIRONMENT", machine.state / "bpy")
     monkeypatch.setattr(discovery, "USUAL_PLACES", {"linux": ("~/blender*/blender",)})
     return machine
 

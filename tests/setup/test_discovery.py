@@ -38,7 +38,7 @@ def test_no_blender_at_all_is_said_with_the_ways_out(machine):
     with pytest.raises(SetupFailed) as caught:
         find_blender()
     assert "no Blender" in caught.value.message
-    assert "BLENDER=" in caught.value.remedy and "make wheel" in caught.value.remedy
+    assert "BLENDER=" in caught.value.remedy and "make blender" in caught.value.remedy
 
 
 def test_path_comes_before_the_usual_places_and_the_newest_of_these_first(machine):

@@ -15,7 +15,7 @@ KEY = "sk-canary-0123456789"
 def test_without_a_blender_doctor_says_how_to_get_one_and_exits_with_69(machine, capsys):
     assert doctor.doctor() == 69
     said = capsys.readouterr().out
-    assert "none that can be used" in said and "make wheel" in said and "Not ready" in said
+    assert "none that can be used" in said and "make blender" in said and "Not ready" in said
 
 
 def test_with_a_blender_a_run_is_possible(machine, capsys):
@@ -63,7 +63,7 @@ def test_blenders_lists_usable_and_unusable_ones(machine, capsys):
 
 def test_blenders_without_any_says_how_to_get_one_in_either_form(machine, capsys):
     assert doctor.blenders() == 69
-    assert "make wheel" in capsys.readouterr().out
+    assert "make blender" in capsys.readouterr().out
     assert doctor.blenders(json=True) == 69
     (missing,) = json.loads(capsys.readouterr().out)["missing"]
-    assert "make wheel" in missing["fix"]
+    assert "make blender" in missing["fix"]

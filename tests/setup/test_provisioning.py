@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from sandbox.folders import ROOT
 from sandbox.provisioning import is_provided, lock_file, provide
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
-TAG = "cp" + PYTHON.replace(".", "")
+MACHINE = sysconfig.get_platform()
+TAG = f"cp{PYTHON.replace('.', '')}-linux-{MACHINE.rpartition('-')[2]}"
 
 
 @pytest.fixture(scope="session")
@@ -46,29 +48,29 @@ def leftovers(machine) -> list[str]:
 
 
 def test_a_wheel_folder_is_enough_on_a_machine_without_a_network(offline):
-    folder = provide(PYTHON)
+    folder = provide(PYTHON, MACHINE, {})
     assert folder == offline.state / "vendor" / TAG
     assert (folder / "zmq").is_dir() and (folder / "msgpack").is_dir()
-    assert is_provided(PYTHON) and leftovers(offline) == []
+    assert is_provided(PYTHON, MACHINE, {}) and leftovers(offline) == []
 
 
 def test_what_was_provided_is_importable_by_a_python_of_that_version(offline):
-    code = f"import sys; sys.path.insert(0, {str(provide(PYTHON))!r}); import zmq, msgpack; print(zmq.__file__)"
+    code = f"import sys; sys.path.insert(0, {str(provide(PYTHON, MACHINE, {}))!r}); import zmq, msgpack; print(zmq.__file__)"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, timeout=20, check=True)
     assert str(offline.state) in done.stdout.decode()
 
 
 def test_a_second_time_changes_nothing_and_needs_no_wheels(offline, monkeypatch):
-    before = provide(PYTHON).stat().st_ino
+    before = provide(PYTHON, MACHINE, {}).stat().st_ino
     monkeypatch.setenv("SEIG_WHEELS", "/nowhere")
-    assert provide(PYTHON).stat().st_ino == before
+    assert provide(PYTHON, MACHINE, {}).stat().st_ino == before
 
 
 def test_a_half_filled_folder_is_replaced(offline):
     half = offline.state / "vendor" / TAG
     (half / "zmq").mkdir(parents=True)
     (half / "stale.py").touch()
-    folder = provide(PYTHON)
+    folder = provide(PYTHON, MACHINE, {})
     assert (folder / "msgpack").is_dir() and not (folder / "stale.py").exists()
     assert leftovers(offline) == []
 
@@ -76,7 +78,7 @@ def test_a_half_filled_folder_is_replaced(offline):
 def test_two_processes_at_once_end_with_one_whole_folder(offline):
     code = (
         "import sys; from pathlib import Path; from sandbox import folders; from sandbox.provisioning import provide;"
-        f"folders.CHECKOUT_STATE = Path({str(offline.state)!r}); print(provide({PYTHON!r}).stat().st_ino)"
+        f"folders.CHECKOUT_STATE = Path({str(offline.state)!r}); print(provide({PYTHON!r}, {MACHINE!r}, {{}}).stat().st_ino)"
     )
     started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
     said = {process.communicate(timeout=90)[0] for process in started}
@@ -91,16 +93,16 @@ def test_a_wheel_with_another_hash_is_refused_and_nothing_is_left(offline, wheel
         file.write(b"more")
     monkeypatch.setenv("SEIG_WHEELS", str(spoilt))
     with pytest.raises(SetupFailed) as caught:
-        provide(PYTHON)
+        provide(PYTHON, MACHINE, {})
     assert "SEIG_WHEELS" in caught.value.remedy
-    assert not is_provided(PYTHON) and leftovers(offline) == []
+    assert not is_provided(PYTHON, MACHINE, {}) and leftovers(offline) == []
     assert not (offline.state / "vendor" / TAG).exists()
 
 
 def test_a_wheel_folder_that_is_none_is_named(offline, monkeypatch):
     monkeypatch.setenv("SEIG_WHEELS", "/no/such/folder")
     with pytest.raises(SetupFailed, match="/no/such/folder"):
-        provide(PYTHON)
+        provide(PYTHON, MACHINE, {})
 
 
 def test_an_index_out_of_reach_ends_with_the_way_out(machine, monkeypatch):
@@ -110,7 +112,7 @@ def test_an_index_out_of_reach_ends_with_the_way_out(machine, monkeypatch):
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SetupFailed) as caught:
-        provide(PYTHON)
+        provide(PYTHON, MACHINE, {})
     assert "pip download" in caught.value.remedy
 
 
