@@ -14,7 +14,8 @@ export $(NAMES)
 ARGS ?=
 
 AGENT := .venv/bin/python
-PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py
+PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py \
+	$(wildcard tests/plain/*_cases.py)
 
 ANY_PYTHON := "$${PYTHON:-python3}"
 

@@ -36,6 +36,7 @@ def own_python(folder: Path) -> Python | None:
 
 def make(folder: Path, python: Python) -> None:
     """An empty environment; what was there goes."""
+    _source()
     print(f"Making {folder.relative_to(ROOT)} with Python {python.version} …", flush=True)
     if python.has_venv:
         command = [python.path, "-m", "venv", "--clear", str(folder)]
@@ -50,21 +51,17 @@ def make(folder: Path, python: Python) -> None:
 
 def install(folder: Path, locks: list[Path], what: str) -> None:
     """Fill it with what the first lock pins, which the others are part of; noted only when all is there."""
-    try:
-        source = package_source.pip_options()
-    except NotADirectoryError as reason:
-        raise CannotSetUp(f"{reason} {package_source.way_out()}") from None
     print(f"Installing {what} …", flush=True)
     began = time.monotonic()
     (folder / UNFINISHED).touch()
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
     pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"]
-    command, environment = [*pip, *source, "-r", str(locks[0])], package_source.pip_environment()
+    command, environment = [*pip, *_source(), "-r", str(locks[0])], package_source.pip_environment()
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr.decode(errors="replace")[-3000:])
         raise CannotSetUp(
-            f"pip could not install {what}: see above. With a network and room on the disk, try again. "
+            f"pip could not install {what}: see above. With room on the disk and a network, try again. "
             f"{package_source.way_out()}"
         )
     write_stamp(folder, {"locks": {lock.name: _digest(lock) for lock in locks}})
@@ -91,6 +88,13 @@ def write_stamp(folder: Path, noted: dict[str, object]) -> None:
     fresh = folder / (_STAMP + ".new")
     fresh.write_text(json.dumps(noted, indent=1), encoding="utf-8")
     os.replace(fresh, folder / _STAMP)
+
+
+def _source() -> list[str]:
+    try:
+        return package_source.pip_options()
+    except NotADirectoryError as reason:
+        raise CannotSetUp(f"{reason} {package_source.way_out()}") from None
 
 
 def _digest(lock: Path) -> str:

@@ -39,6 +39,8 @@ def way_out() -> str:
     """What to do where the network does not answer, or the folder lacks something."""
     if not (ROOT / "Makefile").is_file():
         return f"On a machine without a network, set {VARIABLE} to a folder with the wheels."
+    if (folder := wheel_folder()) is not None:
+        return f"Where there is a network, `make wheelhouse` with the same Python collects what {folder} lacks."
     return (
         "On a machine without a network, take them from a folder: `make wheelhouse` fills one in a checkout elsewhere, "
         f"with the same Python; set {VARIABLE} to it."

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from protocol.errors import SetupFailed
@@ -118,17 +119,19 @@ def _fill(folder: Path, python: str, machine: str) -> None:
     digest = _digest(lock)
     if _is_complete(folder, digest):
         return
+    whose = f"for Blender's Python {python} on {'-'.join(_system_and_processor(machine))}"
+    command = [*_installer(python, machine), "--no-deps", "--require-hashes", *_source(), "-r", str(lock)]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.parent / f"{folder.name}.lock"):
         if not _is_complete(folder, digest):
-            _replace(folder, python, machine, lock, digest)
+            _replace(folder, digest, partial(_install, command, whose))
 
 
-def _replace(folder: Path, python: str, machine: str, lock: Path, digest: str) -> None:
+def _replace(folder: Path, digest: str, install: Callable[[Path], None]) -> None:
     """Fill a folder beside it, then rename: whoever looks sees the old, none or all, never a half."""
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _install(fresh, python, machine, lock)
+        install(fresh)
         (fresh / _DONE).write_text(digest, encoding="ascii")
         fresh.chmod(0o755)
         if folder.exists():
@@ -139,17 +142,11 @@ def _replace(folder: Path, python: str, machine: str, lock: Path, digest: str) -
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _install(target: Path, python: str, machine: str, lock: Path) -> None:
-    whose = f"for Blender's Python {python} on {'-'.join(_system_and_processor(machine))}"
+def _install(command: list[str], whose: str, target: Path) -> None:
     remedy = package_source.way_out()
     try:
-        source = package_source.pip_options()
-    except NotADirectoryError as error:
-        raise SetupFailed(str(error), remedy) from error
-    command = [*_installer(python, machine), "--no-deps", "--require-hashes", *source, "--target", str(target)]
-    try:
         done = subprocess.run(
-            [*command, "-r", str(lock)],
+            [*command, "--target", str(target)],
             env=package_source.pip_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -159,9 +156,17 @@ def _install(target: Path, python: str, machine: str, lock: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise SetupFailed(f"pyzmq and msgpack {whose} were not installed within {INSTALL_S:g} s.", remedy) from error
     if done.returncode != 0:
-        where = f"in {package_source.wheel_folder()}" if source else "from the package index"
+        wheels = package_source.wheel_folder()
+        where = f"in {wheels}" if wheels else "from the package index"
         tail = done.stderr.decode(errors="replace")[-2000:]
         raise SetupFailed(f"pyzmq and msgpack {whose} cannot be had {where}.", remedy, log_tail=tail)
+
+
+def _source() -> list[str]:
+    try:
+        return package_source.pip_options()
+    except NotADirectoryError as error:
+        raise SetupFailed(str(error), package_source.way_out()) from error
 
 
 def _installer(python: str, machine: str) -> list[str]:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sandbox import package_source, wheels
 from sandbox.environments import alone, install, is_stamped, make, own_python, read_stamp, write_stamp
-from sandbox.folders import CHECKOUT_STATE, REQUIREMENTS, ROOT
+from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.libraries import advice, apt_command, apt_install, is_root_with_apt, missing_libraries, packages_for
 from sandbox.pythons import CannotSetUp, Python, WrongUsage, ask, choose, find
 
@@ -121,15 +121,18 @@ def _same_version(own: Python, wanted: str) -> bool:
 
 # ── Blender's wheels ──────────────────────────────────────────────────────────────────────────────────────────────────
 def _default_wheel(python: str = "") -> str:
-    """4.5 where its Python is here, else 5.2 where that is; without a network, what the folder of wheels holds."""
+    """4.5 where its Python is here, else 5.2 where that is; without a network, of those that the folder holds."""
     offered: tuple[str, ...] = wheels.DEFAULTS
-    if (folder := package_source.wheel_folder()) is not None:
-        order = (*wheels.DEFAULTS, *reversed(wheels.PYTHONS))
-        offered = tuple(version for version in order if any(folder.glob(f"bpy-{version}.*.whl")))
-        if not offered:
-            remedy = f"Make one that does, with a network: make wheelhouse VERSION={wheels.DEFAULTS[0]}"
-            raise CannotSetUp(f"The folder {folder} holds no wheel of Blender. {remedy} {_OR_INSTALLED}")
+    if package_source.wheel_folder() is not None:
+        held = [version for version in reversed(wheels.PYTHONS) if _is_held(version)]
+        offered = tuple(sorted(held, key=lambda version: version not in wheels.DEFAULTS)) or offered
     return next((version for version in offered if _is_python_here(wheels.PYTHONS[version], python)), offered[0])
+
+
+def _is_held(version: str) -> bool:
+    """Whether the folder that all is taken from, where one is named, holds this Blender."""
+    folder = package_source.wheel_folder()
+    return folder is None or any(folder.glob(f"bpy-{version}.*.whl"))
 
 
 def _is_python_here(version: str, wanted: str) -> bool:
@@ -148,7 +151,7 @@ def _is_ready(version: str) -> bool:
 def _set_up_wheels(versions: Iterable[str], python: str = "", may_install: bool = False) -> None:
     missing = [version for version in versions if not _is_ready(version)]
     if missing:
-        _require_a_fitting_machine()
+        _require_a_source(missing)
         _require_room([version for version in missing if own_python(wheels.environment(version)) is None])
     for version in missing:
         _fill(version, python)
@@ -161,7 +164,7 @@ def _fill(version: str, wanted: str) -> None:
     if own is None or own.version != wheels.PYTHONS[version]:
         make(folder, _wheel_python(version, wanted))
     if not is_stamped(folder, [wheels.lock(version)]):
-        install(folder, [wheels.lock(version)], f"Blender {version} as a Python wheel (350 MB to fetch, 1 GB on disk)")
+        install(folder, [wheels.lock(version)], f"Blender {version} as a Python wheel (350 MB, unpacked 1 GB)")
 
 
 def _wheel_python(version: str, wanted: str) -> Python:
@@ -192,21 +195,26 @@ def _start_problem(python: Path) -> str:
     return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
 
 
-def _require_a_fitting_machine() -> None:
+def _require_a_source(versions: list[str]) -> None:
     if not wheels.fits_machine():
         machine = f"{platform.system()} on {platform.machine()}"
         raise CannotSetUp(f"Blender is not published as a Python wheel for {machine}. {_OR_INSTALLED}")
+    if lacking := [version for version in versions if not _is_held(version)]:
+        remedy = f"Add it where there is a network: make wheelhouse VERSION={lacking[0]}"
+        reason = f"{package_source.wheel_folder()} holds no wheel of Blender {' nor '.join(lacking)}."
+        raise CannotSetUp(f"{reason} {remedy} {_OR_INSTALLED}")
 
 
 def _require_room(versions: list[str]) -> None:
     """1 GB for each, and as much again for what is fetched and unpacked on the way."""
     if not versions:
         return
-    CHECKOUT_STATE.mkdir(parents=True, exist_ok=True)
-    needed, free = len(versions) + 1, shutil.disk_usage(CHECKOUT_STATE).free / (1 << 30)
+    folder = wheels.environment(versions[0]).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = len(versions) + 1, shutil.disk_usage(folder).free / (1 << 30)
     if free < needed:
         raise CannotSetUp(
-            f"Blender {', '.join(versions)} as a Python wheel needs {needed} GiB in {CHECKOUT_STATE}, "
+            f"Blender {', '.join(versions)} as a Python wheel needs {needed} GiB in {folder}, "
             f"but {free:.1f} GiB are free. Make room. {_OR_INSTALLED}"
         )
 
