@@ -40,10 +40,8 @@ def test_a_copy_of_the_checkout_is_set_up_from_it_without_a_network(collected, n
     folder, said = collected
     assert f"SEIG_WHEELS='{folder}' make run IMAGE=" in said
     copy = tmp_path / "copy"
-    leave = shutil.ignore_patterns(
-        ".git", ".venv", ".blender", ".setup", "runs", "wheels", "tests", "docs", "__pycache__"
-    )
-    shutil.copytree(ROOT, copy, ignore=leave)
+    left = (".git", ".venv", ".blender", ".setup", "runs", "wheels", "tests", "docs", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*left))
     environment = {**no_network, "SEIG_WHEELS": str(folder)}
     made = [sys.executable, "-I", "sandbox/setting_up.py", "agent"]
     done = subprocess.run(made, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False)
