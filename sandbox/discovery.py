@@ -56,6 +56,14 @@ class Blender(Value):
     facts: Facts
     """What it can do, as it said itself."""
 
+    @property
+    def started(self) -> Path:
+        """What to start: the program itself where `executable` is a link to it. Shown nothing but a link, it would not
+        find what lies beside it; what is no mere link, such as a script, may do more than to start it."""
+        real = Path(os.path.realpath(self.executable))
+        is_link = self.kind == "binary" and os.path.realpath(self.facts.program) == str(real)
+        return real if is_link else self.executable
+
 
 class Problem(Value):
     """Something that should have been a Blender and is none that we can use."""

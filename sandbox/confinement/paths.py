@@ -96,16 +96,17 @@ def _installations(executable: Path) -> Iterator[Path]:
 
 
 def _of_binary(blender: Blender) -> Iterator[Path]:
-    """What is started, which may be a link or a script, and the folder that the download of what runs unpacks to.
-    One from a distribution lies below /usr, which is readable anyway."""
-    yield blender.executable
-    program = Path(blender.facts.program or blender.executable).resolve()
-    if not _is_too_much(program.parent):
-        yield program.parent
-    else:  # unpacked right into a home
-        yield program
-        yield from program.parent.glob("[0-9]*.[0-9]*")
-        yield from program.parent.glob("lib")
+    """What is started, which may be a script, and the folder that the download of what then runs unpacks to. One from a
+    distribution lies below /usr, which is readable anyway."""
+    yield blender.started
+    told = Path(blender.facts.program or blender.started)
+    for program in (told, told.resolve()):
+        if not _is_too_much(program.parent):
+            yield program.parent
+        else:  # unpacked right into a home
+            yield program
+            yield from program.parent.glob("[0-9]*.[0-9]*")
+            yield from program.parent.glob("lib")
 
 
 def _library_folders() -> Iterator[Path]:
@@ -118,8 +119,9 @@ def _library_folders() -> Iterator[Path]:
 
 def _is_too_much(folder: Path) -> bool:
     """Whether the folder holds a home, or everything."""
-    home, folder = Path.home().resolve(), folder.resolve()
-    return folder == home or folder in home.parents or folder == folder.parent or folder == Path("/tmp")
+    folder, home = folder.resolve(), os.path.expanduser("~")
+    holds_home = os.path.isabs(home) and folder in (Path(home).resolve(), *Path(home).resolve().parents)
+    return holds_home or folder == folder.parent or folder == Path("/tmp")
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:
