@@ -1,9 +1,10 @@
-"""What is named as a Blender and is none, or a broken one, is told with its reason and a way out; nothing of it stays."""
+"""A thing that is named as a Blender and is none, or a broken one, is told with its reason and a way out."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -151,19 +152,19 @@ def test_one_of_another_user_that_is_closed_to_us(machine, monkeypatch, closed):
     """Asked as an ordinary user, of a folder that only root may enter."""
     if os.getuid() != 0:
         lacking("root, to become another user")
-    blender = machine.blender(machine.home / "theirs" / "install" / "blender")
-    folder = blender.parent if closed == "the folder" else blender.parent.parent
-    folder.chmod(0o700)
-    home = machine.home / "user"
-    home.mkdir()
-    named = folder if closed == "the folder" else blender
     monkeypatch.setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-    command = ["env", f"BLENDER={named}", f"PATH={machine.path}", sys.executable, "-m", "agent", "blenders"]
-    needed = paths.of_python(Path(sys.executable))
-    done = ordinary_user.run(command, home, needed, cwd=ordinary_user.ROOT, capture_output=True, text=True, timeout=60)
+    with tempfile.TemporaryDirectory(prefix="seig-test-", dir="/tmp") as folder:  # pytest closes its own to others
+        os.chmod(folder, 0o755)
+        (home := Path(folder) / "user").mkdir()
+        blender = machine.blender(Path(folder) / "theirs" / "blender")
+        blender.parent.chmod(0o700)
+        named = blender.parent if closed == "the folder" else blender
+        command = ["env", f"BLENDER={named}", f"PATH={machine.path}", sys.executable, "-m", "agent", "blenders"]
+        needed = paths.of_python(Path(sys.executable))
+        done = ordinary_user.run(command, home, needed, cwd=ordinary_user.ROOT, capture_output=True, text=True)
     assert done.returncode == 69, done.stderr
-    assert f"chmod a+rx {folder}" in done.stdout and "Traceback" not in done.stderr
-    assert ("may not be read" if named == folder else f"it lies in {folder}") in done.stdout
+    assert f"chmod a+rx {blender.parent}" in done.stdout and "Traceback" not in done.stderr
+    assert ("may not be read" if closed == "the folder" else f"it lies in {blender.parent}") in done.stdout
 
 
 def test_its_private_home_is_gone_afterwards(machine, problem):
