@@ -44,12 +44,13 @@ def libraries():
 
 
 def parts():
-    """Folders that it consists of, wherever a link or a script that started it lies."""
+    """Folders that it consists of, wherever a link or a script that started it lies: as it names them, and in truth."""
     resources = [path for path in map(bpy.utils.resource_path, ("LOCAL", "SYSTEM")) if os.path.isdir(path)]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)  # a script may have set it
     around = [os.path.dirname(os.path.realpath(path)) for path in (bpy.app.binary_path, *resources[:1]) if path]
-    found = (*around, *resources, sys.prefix, *libraries)
-    return sorted({os.path.realpath(path) for path in found if os.path.isabs(path) and os.path.isdir(path)})
+    found = (*around, *resources, sys.prefix, *sys.path, *libraries)
+    present = [path for path in found if os.path.isabs(path) and os.path.isdir(path)]
+    return sorted({*present, *map(os.path.realpath, present)})
 
 
 def build_options():
