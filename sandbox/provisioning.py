@@ -94,8 +94,9 @@ def _tag(python: str) -> str:
 
 
 def _system_and_processor(machine: str) -> tuple[str, str]:
-    """ "linux-x86_64" → linux, x86_64; "macosx-11.0-arm64" → macosx, arm64. What runs on both runs as this machine."""
-    system, _, processor = machine.partition("-")
+    """ "linux-x86_64" → linux, x86_64; "macosx-11.0-arm64" → macosx, arm64. What runs on both runs as this machine, and
+    what was not told is as ours."""
+    system, _, processor = (machine or sysconfig.get_platform()).partition("-")
     processor = processor.rpartition("-")[2]
     return system, platform.machine() if processor == "universal2" else processor
 

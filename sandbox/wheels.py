@@ -25,10 +25,9 @@ def environment(version: str) -> Path:
 
 
 def environments() -> list[Path]:
-    """Those that are here, finished or not: the defaults first, then the newest."""
+    """Those that are here, finished or not: the first default, then the newest."""
     here = sorted(folders.CHECKOUT_STATE.glob("bpy-*"), key=_numbers, reverse=True)
-    names = [f"bpy-{version}" for version in DEFAULTS]
-    return sorted(here, key=lambda folder: names.index(folder.name) if folder.name in names else len(names))
+    return sorted(here, key=lambda folder: folder != environment(DEFAULTS[0]))
 
 
 def lock(version: str) -> Path:

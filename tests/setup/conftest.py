@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sandbox import discovery, folders
+from sandbox import folders, places
 
-FACTS = (
-    f'{{"version": "4.2.3", "python": "3.11", "platform": "{sysconfig.get_platform()}", "libraries": {{}}, '
-    '"numpy": true, "engines": ["cycles"], "denoiser": true}'
-)
+FACTS = '{"version": "4.2.3", "python": "3.11", "numpy": true, "engines": ["cycles"]}'
 
 
 class Machine:
@@ -51,7 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.delenv("SEIG_WHEELS", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(folders, "CHECKOUT_STATE", machine.state)
-    monkeypatch.setattr(discovery, "USUAL_PLACES", {"linux": ("~/blender*/blender",)})
+    monkeypatch.setattr(places, "USUAL_PLACES", {"linux": ("~/blender*/blender",)})
     return machine
 
 
