@@ -22,7 +22,7 @@ ASKS_WITH = tuple(QUESTIONS.parent.parent / "blender_server" / name for name in 
 """What the questions load inside the Blender: its own words for what versions call differently."""
 
 PICTURES_S = 10.0
-"""For the pictures, which come last: all that are worth waiting for took 0.1 to 0.6 s (software drawing, two cores)."""
+"""For the pictures, which come last: those worth waiting for took 0.2 to 0.7 s, drawn by two busy processors."""
 OUTPUT_BYTES = 4 << 20
 
 _MARK = b"SEIG-PROBE "

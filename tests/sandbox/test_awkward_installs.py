@@ -33,7 +33,7 @@ def level(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ground():
     """A folder that every user may enter: pytest closes its own."""
     with tempfile.TemporaryDirectory(prefix="seig-test-", dir="/tmp") as folder:
@@ -41,7 +41,7 @@ def ground():
         yield Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unpacked(ground):
     """Debian's Blender as a download unpacks: all in one folder, which no system folder holds."""
     if not DEBIANS.exists():
@@ -77,15 +77,14 @@ def test_a_path_with_spaces_and_other_letters(unpacked, level):
 
 
 def test_a_link_elsewhere(unpacked, ground, level):
-    (ground / "bin").mkdir()
-    link = ground / "bin" / "blender"
+    link = ground / f"link {level}"
     link.symlink_to(unpacked)
     assert_worked(boxed(link, level), level)
 
 
 def test_a_script_that_starts_it(unpacked, ground, level):
     """The box is shown the install that the script starts, though its path says nothing of it."""
-    script = ground / "my tools" / "blender"
+    script = ground / f"my tools {level}" / "blender"
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(unpacked))} "$@"\n')
     script.chmod(0o755)
@@ -95,7 +94,7 @@ def test_a_script_that_starts_it(unpacked, ground, level):
 
 
 def test_a_script_is_asked_again_once_what_it_starts_has_changed(unpacked, ground):
-    script = ground / "blender"
+    script = ground / "counting"
     script.write_text(f'#!/bin/sh\necho asked >> {ground}/asked\nexec {shlex.quote(str(unpacked))} "$@"\n')
     script.chmod(0o755)
     for times in (1, 1):
@@ -108,7 +107,7 @@ def test_a_script_is_asked_again_once_what_it_starts_has_changed(unpacked, groun
 
 def test_a_wheel_in_an_environment_with_an_odd_path(blender, ground, level):
     """What it imports lies elsewhere besides, as where environments share their packages."""
-    environment = ground / "Umgebung für Blender"
+    environment = ground / f"Umgebung für Blender {level}"
     own = blender.executable.parent.parent
     subprocess.run([own / "bin" / "python", "-m", "venv", "--without-pip", environment], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
@@ -124,13 +123,18 @@ def test_a_read_only_install_of_another_user_without_a_home(unpacked, ground, le
         for path in (folder, *(os.path.join(folder, name) for name in files)):
             os.chmod(path, 0o555)
     blender = find_blender(str(unpacked))
-    (home := ground / "user").mkdir()
+    (home := ground / f"user {level}").mkdir()
     command = ["env", "-u", "HOME", f"TMPDIR={home}", sys.executable, str(PROGRAM), str(unpacked), str(level)]
     needed = [*paths.of_python(Path(sys.executable)), *paths.of_blender(blender)]
     done = ordinary_user.run(command, home, needed, capture_output=True, text=True, timeout=300)
     found = outcome(done)
     assert_worked(found, level)
     assert found["home"] is None and found["uid"] != 0
+
+
+def test_without_any_home(unpacked, level):
+    """As a container starts a program as a user that it has no entry for: "~" stays what it is."""
+    assert_worked(boxed(unpacked, level, {**os.environ, "HOME": "~"}), level)
 
 
 def test_flags_that_its_command_line_knows_are_told(unpacked):
