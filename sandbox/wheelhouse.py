@@ -46,14 +46,15 @@ def main() -> int:
 def collect(folder: Path, blender: str = "") -> None:
     """Fill it; what lies there already, with the right hash, is not fetched again. OSError, CalledProcessError."""
     folder.mkdir(parents=True, exist_ok=True)
-    _fetch(folder, "the agent's packages", REQUIREMENTS / "agent.txt")
+    fetch(folder, "the agent's packages", REQUIREMENTS / "agent.txt")
     for python in BLENDER_PYTHONS:
-        _fetch(folder, f"pyzmq and msgpack for Blenders with Python {python}", lock_file(python), python)
+        fetch(folder, f"pyzmq and msgpack for Blenders with Python {python}", lock_file(python), python)
     if blender:
-        _fetch(folder, f"Blender {blender} (350 MB)", wheels.lock(blender), wheels.PYTHONS[blender])
+        fetch(folder, f"Blender {blender} (350 MB)", wheels.lock(blender), wheels.PYTHONS[blender])
 
 
-def _fetch(folder: Path, what: str, lock: Path, python: str = "") -> None:
+def fetch(folder: Path, what: str, lock: Path, python: str = "") -> None:
+    """Everything that one lock pins, for that Python, else for our own. CalledProcessError where pip fails."""
     print(f"{what} …", flush=True)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     pip += ["--no-deps", "--require-hashes", "--only-binary=:all:"]

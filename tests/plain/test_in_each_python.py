@@ -15,7 +15,7 @@ from sandbox.provisioning import provide
 from sandbox.pythons import find
 
 RUN_CASES = Path(__file__).parent / "run_cases.py"
-CASES = 15
+CASES = 18
 """At least so many, so that none is lost unseen."""
 
 

@@ -13,6 +13,7 @@ from needs import lacking
 
 from sandbox import wheelhouse, wheels
 from sandbox.folders import ROOT
+from sandbox.provisioning import lock_file
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +60,13 @@ def test_a_copy_of_the_checkout_is_set_up_from_it_without_a_network(collected, n
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_wheel_that_was_spoilt_since_is_fetched_again(collected):
     folder, _ = collected
     (wheel,) = (path for path in folder.glob("msgpack-*cp39-*.whl"))
     whole = wheel.read_bytes()
     wheel.write_bytes(whole + b"more")
-    wheelhouse.collect(folder)
+    wheelhouse.fetch(folder, "those for Python 3.9", lock_file("3.9"), "3.9")
     assert wheel.read_bytes() == whole
 
 
