@@ -230,14 +230,15 @@ def _spawn(
 
 def command(blender: Blender, limits: Limits, folder: Path, epoch: str, *, shut: bool = False) -> list[str]:
     """Blender's own command line, then what its server reads. `shut` lets it make no more sockets once connected."""
-    shutting = ["--shut"] if shut else []
+    options = ["--vendor", str(blender.vendor)] if blender.vendor else []
+    options += ["--shut"] if shut else []
     if blender.kind == "wheel":
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
-        start = [str(blender.executable), "-b", "--factory-startup", *threads]
+        start = [str(blender.started), "-b", "--factory-startup", *blender.facts.flags, *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
-    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor), *shutting]
+    return [*start, "--", "--folder", str(folder), "--epoch", epoch, *options]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -50,8 +50,7 @@ class Server:
         self.blender, self._context = blender, zmq.Context()
         self.folder = Path(tempfile.mkdtemp(prefix="srv"))
         self.client = Client(self._context, self.folder, epoch, 1 << 30)
-        own = ["--folder", str(self.folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
-        self.process = Process([*command(blender), "--", *own], self.folder)
+        self.process = Process([*command(blender), "--", *options(blender, self.folder, epoch)], self.folder)
         self.client.watch(self.process)
         self.hello = self.client.wait_hello(60)
 
@@ -84,6 +83,12 @@ class Server:
         self.client.close()
         self._context.destroy(linger=0)
         shutil.rmtree(self.folder)
+
+
+def options(blender, folder, epoch):
+    """What the bootstrap is told."""
+    vendor = ["--vendor", str(blender.vendor)] if blender.vendor else []
+    return ["--folder", str(folder), "--epoch", epoch, *vendor]
 
 
 def command(blender):

@@ -13,7 +13,7 @@ import zmq
 from protocol import errors, wire
 from protocol.models import ExecuteRequest, HelloRequest, RestoreRequest, ShutdownRequest, SnapshotRequest
 from tests.blender_server.scenes import SMALL
-from tests.blender_server.servers import command
+from tests.blender_server.servers import command, options
 
 pytestmark = pytest.mark.blender
 
@@ -33,8 +33,7 @@ class Raw:
         self.socket, self.echo = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
         self.socket.bind(f"ipc://{folder}/r")
         self.echo.bind(f"ipc://{folder}/e")
-        own = ["--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
-        started = [*command(blender), "--", *own]
+        started = [*command(blender), "--", *options(blender, folder, epoch)]
         self.process = subprocess.Popen(started, stdout=subprocess.DEVNULL, start_new_session=True)
         self.peer, self.hello = self.receive()
 
@@ -137,8 +136,7 @@ def test_it_ends_when_told_to(raw):
 
 def test_it_dies_with_its_parent(kind, tmp_path_factory):
     folder = tmp_path_factory.mktemp("w")
-    own = ["--folder", str(folder), "--epoch", "x", "--vendor", str(kind.vendor)]
-    line = [*command(kind), "--", *own]
+    line = [*command(kind), "--", *options(kind, folder, "x")]
     start = f"import subprocess, time\nchild = subprocess.Popen({line!r}, stdout=subprocess.DEVNULL)\n"
     code = start + "print(child.pid, flush=True)\ntime.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
