@@ -66,7 +66,7 @@ def question(path: Path, *, wheel: bool, timeout_s: float) -> Heard:
 
 
 def _environment(home: str) -> dict[str, str]:
-    """As bare as the box's, and with a cache of its own: a user's holds shaders that no Blender in a box finds ready."""
+    """As bare as the box's, with a cache of its own: a user's holds shaders that no Blender in a box finds ready."""
     environment = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "LC_ALL": "C.UTF-8"}
     environment |= {"PATH": os.environ.get("PATH", os.defpath)}
     return environment | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
