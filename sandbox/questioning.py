@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 QUESTIONS = Path(__file__).resolve().parent / "probe_questions.py"
-ASKS_WITH = tuple(QUESTIONS.parent.parent / "blender_server" / name for name in ("compat.py", "buffers.py"))
-"""What the questions load inside the Blender: its own words for what versions call differently."""
+_SERVER = QUESTIONS.parent.parent / "blender_server"
+ASKS_WITH = (_SERVER / "compat.py", _SERVER / "buffers.py", Path(__file__).resolve())
+"""What the answers depend on besides: what the questions load inside the Blender, and how they are put."""
 
 PICTURES_S = 20.0
 """For the pictures, which come last. Those worth waiting for took 3 to 8 s together, drawn by two busy processors."""
