@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 QUESTIONS = Path(__file__).resolve().parent / "probe_questions.py"
-ASKS_WITH = tuple(QUESTIONS.parent.parent / "blender_server" / name for name in ("compat.py", "buffers.py"))
-"""What the questions load inside the Blender: its own words for what versions call differently."""
+_SERVER = QUESTIONS.parent.parent / "blender_server"
+ASKS_WITH = (_SERVER / "compat.py", _SERVER / "buffers.py", Path(__file__).resolve())
+"""What the answers depend on besides: what the questions load inside the Blender, and how they are put."""
 
-PICTURES_S = 10.0
-"""For the pictures, which come last: those worth waiting for took 0.2 to 0.7 s, drawn by two busy processors."""
+PICTURES_S = 20.0
+"""For the pictures, which come last. Those worth waiting for took 3 to 8 s together, drawn by two busy processors."""
 OUTPUT_BYTES = 4 << 20
 
 _MARK = b"SEIG-PROBE "
@@ -66,7 +67,9 @@ def question(path: Path, *, wheel: bool, timeout_s: float) -> Heard:
 
 
 def _environment(home: str) -> dict[str, str]:
-    environment = {"HOME": home, "TMPDIR": home, "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+    """As bare as the box's, with a cache of its own: a user's holds shaders that no Blender in a box finds ready."""
+    environment = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "LC_ALL": "C.UTF-8"}
+    environment |= {"PATH": os.environ.get("PATH", os.defpath)}
     return environment | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
 
 

@@ -72,6 +72,16 @@ def test_several_are_asked_side_by_side_and_listed_in_their_order(machine):
     assert [one.version for one in found if isinstance(one, Blender)] == ["4.5.0", "4.2.0"]
 
 
+def test_it_finds_no_shaders_ready_in_the_users_cache_and_leaves_none_there(machine, monkeypatch):
+    """So a picture takes as long as the first in a box does."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(machine.home / "cache"))
+    facts = '{"version": "4.2.3", "python": "3.11", "engines": ["cycles"]}'
+    lines = f'echo "$HOME:$XDG_CACHE_HOME" > {machine.home}/where', f"echo 'SEIG-PROBE {facts}'"
+    probe(machine.put(machine.path / "blender", "\n".join(lines)), wheel=False)
+    home, _, cache = (machine.home / "where").read_text().strip().partition(":")
+    assert cache == home != str(machine.home)
+
+
 def real_ones():
     return [one for one in find_blenders() if isinstance(one, Blender)]
 
