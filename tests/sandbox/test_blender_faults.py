@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from box_helpers import ALL, assert_nothing_left, eventually, processes_of, real_pool
+from box_helpers import ALL, KINDS, assert_nothing_left, eventually, processes_of, real_pool
 
 from protocol.models import InspectRequest, RenderRequest
 from sandbox.limits import GIB, MIB, Limits
 
-pytestmark = [pytest.mark.blender, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("transactions"), pytest.mark.timeout(180)]
 
 CUBE = "bpy.ops.mesh.primitive_cube_add()\nbpy.context.object.name = 'Cup'"
 MOVE = "bpy.data.objects['Cup'].location.x += 1"
@@ -17,7 +17,7 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture(scope="module", params=["wheel", "binary"])
+@pytest.fixture(scope="module", params=KINDS)
 def pool(request, tmp_path_factory):
     with real_pool(request.param, LIMITS, tmp_path_factory.mktemp(request.param)) as pool:
         yield pool
