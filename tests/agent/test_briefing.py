@@ -20,9 +20,8 @@ from agent.tools.workbench import Remark
 def run(tmp_path):
     path = tmp_path / "picture.png"
     Image.new("RGB", (64, 48), (200, 40, 40)).save(path)
-    return SimpleNamespace(
-        config=Config(), reference=read_reference(path, 64), blender=SimpleNamespace(version="4.5.1")
-    )
+    blender = SimpleNamespace(version="4.5.1", facts=SimpleNamespace(dialect={}))
+    return SimpleNamespace(config=Config(), reference=read_reference(path, 64), blender=blender)
 
 
 def scene(run):
