@@ -151,16 +151,13 @@ def uv_values(layer):
     return buffers.values(layer.data, "uv", "f", 2)
 
 
-def _color_layers(mesh):
-    return getattr(mesh, "color_attributes", mesh.vertex_colors)
-
-
-def color_names(mesh):
-    return {layer.name for layer in _color_layers(mesh)}
+def color_layers(data):
+    """None where such data has no colours."""
+    return getattr(data, "color_attributes", getattr(data, "vertex_colors", ()))
 
 
 def colors(mesh):
-    for layer in _color_layers(mesh):
+    for layer in color_layers(mesh):
         yield layer.name, buffers.values(layer.data, "color", "f", 4)
 
 
@@ -217,6 +214,13 @@ def packed_files(image):
     """One, or one for each tile."""
     found = [tile.packed_file for tile in image.packed_files] or [image.packed_file]
     return [packed for packed in found if packed is not None]
+
+
+def below(thing):
+    """All objects that have it above them."""
+    if hasattr(thing, "children_recursive"):
+        return list(thing.children_recursive)
+    return [one for child in thing.children for one in [child, *below(child)]]
 
 
 def texture_space(data):
