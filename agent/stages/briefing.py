@@ -59,6 +59,7 @@ class Briefing:
         width, height = reference.frame(config.target_px)
         return {
             "blender_version": self._run.blender.version,
+            "dialect": self._run.blender.facts.dialect,
             "scope": sorted(self._scope),
             "width_px": width,
             "height_px": height,

@@ -64,6 +64,7 @@ def raw(kind, tmp_path_factory):
     raw.close()
 
 
+@pytest.mark.matrix("boots")
 def test_hello_comes_unasked_and_says_what_this_is(raw, kind):
     assert (raw.hello.id, raw.hello.kind, raw.hello.status) == (wire.HELLO_ID, wire.REPLY, wire.OK)
     assert raw.hello.body["blender"] == kind.version
@@ -71,6 +72,7 @@ def test_hello_comes_unasked_and_says_what_this_is(raw, kind):
     assert "cycles" in raw.hello.body["engines"]
 
 
+@pytest.mark.matrix("boots")
 def test_a_repeated_id_gets_the_kept_answer_and_is_not_run_again(raw):
     source = "import os\nopen('count', 'a').write('x')"
     first = raw.ask(1, "execute", source=source)
@@ -129,11 +131,13 @@ def test_shortly_before_the_deadline_it_writes_down_where_it_is(raw):
     eventually(lambda: 'File "edit", line 3' in (raw.folder / "faults.log").read_text())
 
 
+@pytest.mark.matrix("boots")
 def test_it_ends_when_told_to(raw):
     assert raw.ask(1, "shutdown").status == wire.OK
     assert raw.process.wait(10) == 0
 
 
+@pytest.mark.matrix("boots")
 def test_it_dies_with_its_parent(kind, tmp_path_factory):
     folder = tmp_path_factory.mktemp("w")
     line = [*command(kind), "--", *options(kind, folder, "x")]
@@ -272,6 +276,7 @@ def test_a_truncated_file_is_refused(server):
     assert server.call(HelloRequest()).blender == server.hello.blender
 
 
+@pytest.mark.matrix("boots")
 def test_shutdown_is_answered(another):
     another.call(ShutdownRequest())
     assert another.process.popen.wait(10) == 0
