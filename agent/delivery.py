@@ -16,6 +16,7 @@ from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
 from agent.models.recorded import RecordedModel
+from agent.rebuild.baseline import Baseline, baselines_of
 from agent.rebuild.program import program_text
 from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
@@ -69,6 +70,8 @@ class Result(Value):
     """The version that made the delivered scene."""
     blenders: tuple[str, ...] = ()
     """Versions of all that took part, in the order of their first time."""
+    baselines: tuple[Baseline, ...] = ()
+    """What newer ones took for the scenes of older ones."""
     isolation: str
     """The level in force: "L3 sandboxed"."""
     prompts: str
@@ -177,6 +180,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         model=run.model.name,
         blender=proved.proof.blender,
         blenders=took_part(folder),
+        baselines=baselines_of(folder.journal),
         isolation=isolation(run.pool),
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,

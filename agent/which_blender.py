@@ -8,11 +8,11 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.errors import NodeUnfit
+from agent.errors import InputUnreadable, NodeUnfit
 from agent.runs.folder import RunFolder
 from agent.runs.journal import read_journal
 from protocol.errors import SetupFailed
-from sandbox.blend_file import parse_version
+from sandbox.blend_file import NoBlendFile, Version, newer, parse_version, written_by
 from sandbox.calling import command
 from sandbox.discovery import Blender, find_blender, find_blenders
 
@@ -46,21 +46,34 @@ def to_go_on(folder: RunFolder, wanted: str | None) -> Blender:
 
 def to_verify(folder: RunFolder, maker: str, wanted: str | None) -> tuple[Blender | None, Blender]:
     """The Blender that reads the delivered scene, and the one that builds it again: the same where it is the maker.
-    No reader: the maker is not here, and the other one, which is newer, may open the scene itself."""
-    reader = _made_by(maker, _here(folder))
+    No reader: there is none of the maker's, and the other one, which is newer, may open the scene itself. Raises
+    NodeUnfit where no Blender is there that may, InputUnreadable for a scene that no Blender would open."""
+    saved_by = _saved_by(folder.scene)
+    reader = _made_by(maker, [one for one in _here(folder) if parse_version(one.version) >= saved_by])
     if wanted is None:
         if reader is None:
             elsewhere = command("verify", folder.path, blender="/path/to/another")
-            message = f"The scene was made with Blender {maker}, which is not on this machine."
+            message = (
+                f"The scene was made with Blender {maker}, which is not on this machine or cannot open it any more."
+            )
             raise NodeUnfit(message, f"To build it in another one and compare what both have: {elsewhere}")
         return reader, reader
     builder = find_blender(wanted)
     if same_series(builder.version, maker):
-        return builder, builder
+        reader = builder
+    if (reader is None or reader is builder) and parse_version(builder.version) < saved_by:
+        raise newer(".".join(map(str, saved_by)), builder.version)
     if reader is None and parse_version(builder.version) < parse_version(maker):
         message = f"The scene was made with Blender {maker}, and {builder.version} is older: it cannot open it."
         raise NodeUnfit(message, f"To compare them, Blender {maker} must be on this machine too.")
     return reader, builder
+
+
+def _saved_by(scene: Path) -> Version:
+    try:
+        return written_by(scene)
+    except NoBlendFile as error:
+        raise InputUnreadable(f"The scene {scene} cannot be verified: it is {error}.") from error
 
 
 def same_series(one: str, other: str) -> bool:

@@ -26,8 +26,8 @@ def version_of(header: bytes) -> Version:
         return int(found[1]), int(found[2])
     for magic, name in _COMPRESSED.items():
         if header.startswith(magic):
-            raise NoBlendFile(f"compressed with {name}; save it uncompressed")
-    raise NoBlendFile("not a .blend file")
+            raise NoBlendFile(f"compressed with {name}: save it uncompressed")
+    raise NoBlendFile("no .blend file")
 
 
 def written_by(path: Path) -> Version:

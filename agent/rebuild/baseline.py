@@ -7,12 +7,15 @@ the scene is gone on with as the newer Blender opens it, and the reason is told.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from pathlib import Path
 
 from agent.rebuild.across import compare_across
 from agent.rebuild.elsewhere import LISTED_AT_MOST, as_opened, in_short, side_of
 from agent.rebuild.program import program_text
 from agent.rebuild.proof import ProgramFailed, build
+from agent.runs.journal import read_journal
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 from sandbox.pool import Pool
@@ -39,6 +42,16 @@ class Baseline(Value):
             return f"the scene is as Blender {self.blender} opens it, for {made}: {listed}"
         left = f"; what it leaves to Blender is {self.blender}'s ({listed})" if self.names else ""
         return f"the scene was built again from its program by Blender {self.blender}{left}"
+
+
+def baselines_of(journal: Path) -> tuple[Baseline, ...]:
+    """What a run's journal says of the baselines that were taken in it."""
+    found = []
+    for entry in read_journal(journal):
+        if entry["event"] == "baseline":
+            with contextlib.suppress(ValueError):  # a line that was changed from outside
+                found.append(Baseline.model_validate({name: entry.get(name) for name in Baseline.model_fields}))
+    return tuple(found)
 
 
 def take_baseline(pool: Pool, head: Snapshot) -> Baseline | None:

@@ -44,6 +44,7 @@ class Journal:
         for entry in entries:
             if entry["event"] == "step" and {"key", "value"} <= entry.keys():
                 self._steps[entry["key"]] = entry["value"]
+        self._blenders = _blenders_told(entries)
         self.in_flight = _in_flight(entries)
         """What was being asked when the last process ended, by its step's key: asked for and perhaps paid, not seen."""
         self._file = self._path.open("ab")
@@ -89,6 +90,10 @@ class Journal:
             self._file.write(line + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    def blender_told(self, conversation: str) -> str | None:
+        """The version of Blender that a recorded conversation was begun with: asked again, it is told the same."""
+        return self._blenders.get(conversation)
 
     def has(self, key: str) -> bool:
         return key in self._steps
@@ -200,6 +205,18 @@ def _in_flight(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         elif entry["event"] in ("step", "unanswered", "lost"):
             asked.pop(entry.get("key", ""), None)
     return asked
+
+
+def _blenders_told(entries: list[dict[str, Any]]) -> dict[str, str]:
+    """By conversation (rollout/stage/round/role) the Blender at work when its first reply was recorded."""
+    told: dict[str, str] = {}
+    blender = ""
+    for entry in entries:
+        if entry["event"] in ("run", "resumed"):
+            blender = str(entry.get("blender", blender))
+        elif entry["event"] == "step" and str(entry.get("key", "")).startswith("reply/"):
+            told.setdefault("/".join(entry["key"].split("/")[1:5]), blender)
+    return told
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
