@@ -150,8 +150,8 @@ def readable(path: str) -> str:
     """A property path as a person would say it: "node Principled BSDF input Roughness"."""
     path = path.removeprefix("node_tree.").removesuffix(".default_value")
     for items, word in (("nodes", "node"), ("inputs", "input"), ("outputs", "output")):
-        path = re.sub(rf"(^|[. ]){items}\[(?:'(.*?)'|(.*?))\]", rf"\1{word} \2\3", path)
-    return re.sub(r"((?:node|input|output) [^.]*)\.", r"\1 ", path)
+        path = re.sub(rf"(^|[. ]){items}\[(?:'(.*?)'|(\d+))\]\.?", rf"\1{word} \2\3 ", path)
+    return path.strip()
 
 
 def _alike_once(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
