@@ -1,4 +1,4 @@
-"""One scene in two versions: what nobody has set is no difference, what one version lacks is counted, all else is told."""
+"""One scene in two versions: what nobody has set is no difference, what one lacks is counted, all else is told."""
 
 from __future__ import annotations
 
