@@ -10,8 +10,12 @@ from blender_server import editing
 
 NAMED = ("materials", "worlds", "cameras", "meshes", "armatures", "metaballs", "lattices")
 """Collections of bpy.data whose things are made from a name alone."""
-TYPED = {"lights": "type", "curves": "type", "node_groups": "bl_idname"}
-"""And of those that are made of a type too: the property that tells it."""
+TYPED = {
+    "lights": lambda light: light.type,
+    "curves": lambda curve: {"TextCurve": "FONT", "SurfaceCurve": "SURFACE"}.get(type(curve).__name__, "CURVE"),
+    "node_groups": lambda tree: tree.bl_idname,
+}
+"""And of those that are made of a type too: what tells it."""
 
 
 def become_plain():
@@ -34,7 +38,7 @@ def _data():
     found = {}
     for collection in (*NAMED, *TYPED):
         for datablock in getattr(bpy.data, collection):
-            kind = [getattr(datablock, TYPED[collection], "CURVE")] if collection in TYPED else []
+            kind = [TYPED[collection](datablock)] if collection in TYPED else []
             tree = datablock if hasattr(datablock, "nodes") else getattr(datablock, "node_tree", None)
             nodes = [(node.bl_idname, node.name) for node in tree.nodes] if tree else None
             found.setdefault(collection, []).append(([datablock.name, *kind], nodes))
