@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print result and spending as JSON")
     verify = _add(commands, "verify", "rebuild a finished run's scene from its program and compare", "verify")
     verify.add_argument("folder", type=_folder, metavar="DIR")
-    verify.add_argument("--blender", help="Blender to use; the proof needs the version that made the scene")
+    verify.add_argument("--blender", help="Blender to build it in; default: the one that made the scene")
     verify.add_argument("--json", action="store_true", help="print the proof as JSON")
     doctor = _add(commands, "doctor", "what this machine has and lacks, with a fix for each thing missing", "doctor")
     doctor.add_argument("--json", action="store_true")

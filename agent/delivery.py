@@ -16,6 +16,7 @@ from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
 from agent.models.recorded import RecordedModel
+from agent.rebuild.baseline import Baseline, baselines_of
 from agent.rebuild.program import program_text
 from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
@@ -27,6 +28,7 @@ from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
 from agent.tools.base import tell
 from agent.tools.workbench import Workbench
+from agent.which_blender import took_part
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import Value
 from sandbox.pool import Pool
@@ -65,6 +67,11 @@ class Result(Value):
     stopped_by: str | None
     model: str
     blender: str
+    """The version that made the delivered scene."""
+    blenders: tuple[str, ...] = ()
+    """Versions of all that took part, in the order of their first time."""
+    baselines: tuple[Baseline, ...] = ()
+    """What newer ones took for the scenes of older ones."""
     isolation: str
     """The level in force: "L3 sandboxed"."""
     prompts: str
@@ -156,7 +163,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     write_atomically(folder.render, png)
     write_atomically(folder.comparison, comparison_png(run.reference, png))
     write_atomically(folder.program, proved.program)
-    _copy_scene(run, bench.head, folder.scene)
+    _copy_scene(run, bench.head, proved.proof.blender, folder.scene)
     write_json(folder.scene_graph, tell(bench.graph))
     write_json(folder.metrics, tell(metrics))
     status = "budget_stopped" if stopped else "accepted" if all(one.approved for one in stages) else "best_effort"
@@ -171,7 +178,9 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         stages=tuple(one.stage for one in stages),
         stopped_by=stopped,
         model=run.model.name,
-        blender=run.blender.version,
+        blender=proved.proof.blender,
+        blenders=took_part(folder),
+        baselines=baselines_of(folder.journal),
         isolation=isolation(run.pool),
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,
@@ -226,16 +235,18 @@ def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Che
     write_atomically(folder / "render.png", result.png)
     write_atomically(folder / "program.py", _prove(bench).program if result.proof else _unproved_program(bench))
     write_json(folder / "checklist.json", tell(checklist))
-    _copy_scene(run, run.store.get(result.snapshot_id), folder / "scene.blend")
+    accepted = run.store.get(result.snapshot_id)
+    _copy_scene(run, accepted, result.proof.blender if result.proof else accepted.blender, folder / "scene.blend")
 
 
 def _unproved_program(bench: Workbench) -> str:
     run = bench.run
     edits = [one.edit for one in run.store.ancestry(bench.head.id) if one.edit is not None]
-    return program_text(edits, title=TITLE, blender=run.blender.version)
+    return program_text(edits, title=TITLE, blender=bench.head.blender)
 
 
-def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:
+def _copy_scene(run: Run, snapshot: Snapshot, blender: str, target: Path) -> None:
+    """As the Blender of that version has it."""
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(run.store.verify(snapshot.id), part)
+    shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
     part.replace(target)

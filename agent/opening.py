@@ -24,6 +24,7 @@ from agent.runs.journal import Journal, write_atomically
 from agent.runs.run import Opened
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
+from agent.which_blender import took_part
 from protocol.errors import ProcessFault
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
@@ -42,11 +43,12 @@ def _begun(
     journal = Journal(folder.path)
     write_atomically(folder.reference, reference.png)
     now = {**identity(config, reference), "model": _id_of(model, config)}
+    told = {"blender": blender.version, "dialect": blender.facts.dialect}
     if journal.begun:
         folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
-        journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
+        journal.note("resumed", **told, pid=os.getpid(), budget=tell(config.budget))
     else:
-        journal.note("run", **now, config=tell(config), source=source, blender=blender.version)
+        journal.note("run", **now, config=tell(config), source=source, **told)
     return journal
 
 
@@ -93,10 +95,15 @@ def work_in(
 ) -> Result:
     """Do what is left to do of the run; `stream` is where it tells its story."""
     go_on = f"Go on with: {command('resume', folder.path)}"
+    before = took_part(folder)
     journal = _begun(folder, config, reference, model, blender, source)
     with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
         for note in reference.notes:
             all_of_it.console.say(f"picture: {note}")
+        if before and blender.version not in before:
+            said = f"goes on with Blender {blender.version}; it was begun with {before[0]}: fingerprints are taken anew"
+            journal.note("blender", version=blender.version, before=before, said=said)
+            all_of_it.console.say(said)
         for name in _changed_since(folder, config, reference, model):
             all_of_it.console.say(f"the {name} changed since this run began: what differs now is asked again")
         return reconstruct(all_of_it.run(reference))

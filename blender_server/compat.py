@@ -179,6 +179,28 @@ def element_flags(mesh):
             yield name, found
 
 
+_FLAGS = {
+    # of faces or edges: name in a portable dump → items, type code, names of the attributes that later hold it
+    "use_smooth": ("polygons", "b", ("sharp_face",)),
+    "use_edge_sharp": ("edges", "b", ("sharp_edge",)),
+    "crease": ("edges", "f", ("crease_edge",)),
+    "bevel_weight": ("edges", "f", ("bevel_weight_edge",)),
+}
+VERSIONED_ARRAYS = {"attribute:" + name for flag, (_, _, later) in _FLAGS.items() for name in (flag, *later)}
+"""Names in a dump of what `portable_flags` gives under one name in all versions."""
+
+
+def portable_flags(mesh):
+    """What `element_flags` and attributes give, the same in every version; nothing where no element has it."""
+    for name, (items, code, later) in _FLAGS.items():
+        if name in mesh.bl_rna.properties[items].fixed_type.properties:
+            found = buffers.values(getattr(mesh, items), name, code, 1)
+        else:
+            found = _by_attribute(mesh, later[0])
+        if _any(found):
+            yield name, found
+
+
 def _custom_normals(mesh):
     if hasattr(mesh, "corner_normals"):
         return buffers.values(mesh.corner_normals, "vector", "f", 3)

@@ -226,7 +226,7 @@ def _read_collection(struct, name, path, found, depth):
         label = index if not label or label in labels else label
         labels.add(label)
         below = "{}[{!r}].".format(path, label)
-        found.append((below + "type", type(item).__name__))
+        found.append((below + "class", type(item).__name__))
         for step in _plan(item):
             step.read(item, step.name, below + step.name, found, depth + 1)
 

@@ -224,6 +224,8 @@ class DumpRequest(Request):
     reply: ClassVar[type[Reply]] = DumpReply
     timeout_s: ClassVar[float] = 120.0
     reply_bytes: ClassVar[int] = 256 * MIB
+    portable: bool = False
+    """Meshes' arrays under names and with values that mean the same in every Blender version."""
 
 
 # ── snapshot, restore, shutdown ───────────────────────────────────────────────────────────────────────────────────────
@@ -255,6 +257,16 @@ class RestoreRequest(Request):
     file: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,80}$")
 
 
+class PlainRequest(Request):
+    """Replace the open scene by its plain twin: the same things under the same names, as this Blender makes them by
+    default. To be dumped: what a scene and its twin have alike, nobody has set."""
+
+    method: ClassVar[str] = "plain"
+    reply: ClassVar[type[Reply]] = RestoreReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 60.0
+
+
 class ShutdownReply(Reply):
     pass
 
@@ -269,7 +281,7 @@ REQUESTS: dict[str, type[Request]] = {
     kind.method: kind
     for kind in (
         HelloRequest, ExecuteRequest, SettleRequest, InspectRequest, RenderRequest, FingerprintRequest,
-        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, ShutdownRequest,
+        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, ShutdownRequest,
     )
 }  # fmt: skip
 """Method → request, of all that a Blender can be asked."""

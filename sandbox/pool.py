@@ -23,7 +23,7 @@ import zmq
 from protocol.errors import BlenderError, BreakerOpen, ProcessFault, SetupFailed
 from protocol.link import Context
 from protocol.models import FingerprintReply
-from sandbox.blend_file import parse_version
+from sandbox.blend_file import newer, parse_version
 from sandbox.breaker import Breaker
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
@@ -123,20 +123,32 @@ class Pool:
             return self._root
 
     def fingerprint(self, id: str) -> FingerprintReply:
-        """A snapshot's, as today's code reads it: one that other code took, before an update, is taken again."""
-        known = self.store.fingerprint(id)
+        """A snapshot's, as this Blender and today's code read it: one that another took is taken again, beside it."""
+        known = self.store.fingerprint(id, self.blender.version)
         if known is None:
-            with self.judge() as judge:
-                judge.open(self.store.verify(id))
-                known = judge.fingerprint()
-            self.store.renew(id, known)
+            known = self._read(id)
+            self.store.renew(id, self.blender.version, known)
         return known
 
+    def file(self, id: str) -> Path:
+        """The file that this Blender opens for a snapshot: its own, or that of the one that stands in for it here."""
+        self.check_version(self.store.get(id))
+        return self.store.verify(self.store.stand_in(id, self.blender.version) or id)
+
     def check_version(self, snapshot: Snapshot) -> None:
-        """An older Blender may crash on a newer one's file, so it never gets to see it."""
+        """Raises SetupFailed for a newer Blender's scene."""
         if parse_version(snapshot.blender) > parse_version(self.blender.version):
-            message = f"the scene was saved by Blender {snapshot.blender}, newer than this one ({self.blender.version})"
-            raise SetupFailed(message, "Use the Blender that made it: BLENDER=/path/to/it.")
+            raise newer(snapshot.blender, self.blender.version)
+
+    def _read(self, id: str) -> FingerprintReply:
+        """As it will be once this Blender has saved it: opening an older one's file may change more than once."""
+        with self.judge() as judge:
+            judge.open(self.file(id))
+            if self.store.get(id).blender != self.blender.version:
+                with self.store.draft(self.blender.version) as draft:
+                    judge.save(draft.path)
+                    judge.open(draft.path)
+            return judge.fingerprint()
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def boot(self) -> Worker:

@@ -20,6 +20,7 @@ from agent.config import StageLimits
 from agent.errors import NodeUnfit
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
+from agent.rebuild.baseline import take_baseline
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.table import EVERYTHING, Stage
@@ -199,6 +200,8 @@ class Workbench:
 
     # ── the live scene ────────────────────────────────────────────────────────────────────────────────────────────────
     def session(self) -> SceneSession:
+        if self._head is not None:
+            self._take_baseline(self._head)
         if self._session is None:
             with self.run.console.waiting("starting Blender"):
                 limits = self.run.config.limits.of_process(self.stage.name)
@@ -206,6 +209,16 @@ class Workbench:
         if self._head is not None and self._session.head.id != self._head.id:
             self._session.move_to(self._head)
         return self._session
+
+    def _take_baseline(self, head: Snapshot) -> None:
+        """Of a scene that an older Blender has left, before this one goes on with it."""
+        if self.run.store.is_read(head.id, self.run.blender.version):
+            return
+        with self.run.console.waiting(f"Blender {self.run.blender.version} takes over a scene of {head.blender}"):
+            baseline = take_baseline(self.run.pool, head)
+        if baseline:
+            self.run.journal.note("baseline", **baseline.model_dump())
+            self.run.console.say(baseline.told())
 
     def edit(self, source: str, purpose: str) -> EditOutcome:
         """Run generated code as one transaction in the stage's scope."""
