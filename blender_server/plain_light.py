@@ -5,7 +5,9 @@ Workbench reads no nodes, only a colour beside them that nobody sets; it is take
 
 import array
 
-BACKGROUND = (0.35, 0.35, 0.35)
+BACKGROUND = (0.25, 0.25, 0.25)
+EXPOSURE = 0.7
+"""Stops; the light that Blender comes with leaves pictures dark."""
 LARGEST_IMAGE = 4096 * 4096
 """Pixels of an image whose mean is still taken."""
 DEPTH = 8
@@ -19,7 +21,7 @@ def use(temporary, scene):
     temporary.set(shading, show_cavity=True, cavity_type="BOTH", show_specular_highlight=False, use_dof=False)
     temporary.set(shading, show_backface_culling=False)
     temporary.set(scene.display, render_aa="8")
-    temporary.set(scene.view_settings, view_transform="Standard", look="None", exposure=0.0, gamma=1.0)
+    temporary.set(scene.view_settings, view_transform="Standard", look="None", exposure=EXPOSURE, gamma=1.0)
     if scene.world is not None:
         temporary.set(scene.world, color=BACKGROUND)
     painted = _set_colors(temporary, scene)

@@ -148,6 +148,8 @@ View = TargetView | OrbitView | PositionView | PresetView
 Engine = Literal["cycles", "eevee", "workbench"]
 GpuKind = Literal["OPTIX", "CUDA", "HIP", "ONEAPI", "METAL"]
 """What Cycles calls the ways to use a graphics card."""
+Gpu = bool | GpuKind
+"""Which graphics cards to render with: none, those of the best kind that there is, those of one kind."""
 Sentence = Annotated[str, Field(max_length=500)]
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from protocol.models import Value
 from sandbox.folders import readable_folders, state_folder
@@ -32,6 +32,14 @@ _OUTPUT_BYTES = 1 << 20
 _QUESTIONS = (Path(__file__).parent / "probe_questions.py").read_text(encoding="utf-8")
 
 
+class Device(Value):
+    """What Cycles can render with."""
+
+    kind: str
+    """"CPU", "CUDA", "OPTIX", "HIP", "ONEAPI" or "METAL"."""
+    name: str
+
+
 class Facts(Value):
     """What a Blender said about itself."""
 
@@ -45,8 +53,17 @@ class Facts(Value):
     """Whether it has OpenImageDenoise."""
     workbench: bool = False
     """Whether Workbench rendered a picture without a screen."""
+    devices: tuple[Device, ...] = ()
+    """What Cycles can render with here."""
+    picture_s: dict[str, float] = Field(default_factory=dict)
+    """Seconds that a small picture took, by engine: only those that rendered one without a screen here."""
     gpus: tuple[str, ...] = ()
     """Kinds of GPU that Cycles can use here: "CUDA", "OPTIX", "HIP", "ONEAPI", "METAL"."""
+
+    @property
+    def rendering(self) -> tuple[str, ...]:
+        """Engines to render with here, the best first; Cycles where none was seen to."""
+        return tuple(name for name in ("cycles", "eevee", "workbench") if name in self.picture_s) or ("cycles",)
 
 
 class ProbeFailed(Exception):
