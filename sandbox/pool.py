@@ -162,7 +162,7 @@ class Pool:
         """One picture by a Blender that runs nobody's code, which compiles kernels where none are kept; without a
         graphics card from here on where that comes to nothing."""
         kept = kernels.are_kept(self.blender)
-        if not kept:
+        if self.blender.facts.gpus and not kept:
             self._say("the kernels for graphics cards are compiled, once for each driver, which can take minutes")
         worker = self.boot()
         try:
