@@ -61,7 +61,8 @@ def main() -> int:
     reach = probes.reach()
     levels = [level for level in Level if reach.holds(level) and (not options.level or str(level) in options.level)]
     by_processor = _pictures(blender, Level.PROCESS, False)
-    return 0 if all([_passes(blender, level, gpu, by_processor) for level in levels]) and levels else 1
+    passed = [_passes(blender, level, gpu, by_processor) for level in levels]
+    return 0 if passed and all(passed) else 1
 
 
 def _options() -> argparse.Namespace:

@@ -6,7 +6,7 @@ Workbench reads no nodes, only a colour beside them that nobody sets; it is take
 import array
 
 BACKGROUND = (0.25, 0.25, 0.25)
-EXPOSURE = 0.7
+EXPOSURE = 0.5
 """Stops; the light that Blender comes with leaves pictures dark."""
 LARGEST_IMAGE = 4096 * 4096
 """Pixels of an image whose mean is still taken."""

@@ -173,12 +173,12 @@ class Pool:
             if self.device != "CPU" and not kept:
                 kernels.keep(self.blender, worker.folder)
         except (ProcessFault, RequestFailed) as error:
-            failure = f"A picture by the graphics card failed ({error}), so the processor renders."
+            failure = f"A first picture by the graphics card failed ({error}), so the processor renders."
         finally:
             self.retire(worker)
         if self.device == "CPU":
             self._gpu = False
-        self._say(failure or f"pictures are made by {self.device}")
+        self._say(failure if self.device == "CPU" else f"pictures are made by {self.device}")
 
     def _begin_boot(self) -> Future[Worker]:
         try:
