@@ -250,11 +250,14 @@ def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, co
 
 
 def _call(name: str, options: argparse.Namespace) -> int:
-    if name in ("doctor", "blenders"):
-        from agent import doctor
+    if name == "doctor":
+        from agent.doctor import doctor
 
-        call = doctor.doctor if name == "doctor" else doctor.blenders
-        return int(call(options.json))
+        return doctor(options.json)
+    if name == "blenders":
+        from agent.blenders import blenders
+
+        return blenders(options.json)
     from agent.runs.stopping import stopping
 
     with stopping():

@@ -250,7 +250,7 @@ def command(
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
-        start = [str(blender.executable), "-b", "--factory-startup", *threads]
+        start = [str(blender.started), "-b", "--factory-startup", *blender.facts.flags, *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
     return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor), *means, *shutting]
 
