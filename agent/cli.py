@@ -29,6 +29,7 @@ EXIT_CODES = """exit codes:
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
   78  a setting in a file, a key or a model is refused"""
 
+GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -200,7 +201,8 @@ def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
         "--level", metavar="L", help="isolation of Blender: L0 to L3; default: the best that holds here"
     )
     parser.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
-    parser.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
+    parser.add_argument("--gpu", action="store_const", const=True, help="render with the graphics cards")
+    parser.add_argument("--gpu-kind", dest="gpu", choices=GPU_KINDS, help="the same, by one way to use them alone")
     parser.add_argument("--fresh", action="store_true", help="move what is in DIR aside and start anew")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

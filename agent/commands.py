@@ -291,7 +291,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "standby": False if options.no_standby else None,
         "level": options.level,
         "require_level": options.require_level,
-        "gpu": True if options.gpu else None,
+        "gpu": options.gpu,
     }
 
 

@@ -30,7 +30,7 @@ from agent.tools.base import tell
 from agent.tools.workbench import Workbench
 from agent.which_blender import took_part
 from protocol.errors import ProcessFault, RequestFailed
-from protocol.models import Value
+from protocol.models import Made, Value
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import FACTORS
@@ -72,6 +72,8 @@ class Result(Value):
     """Versions of all that took part, in the order of their first time."""
     baselines: tuple[Baseline, ...] = ()
     """What newer ones took for the scenes of older ones."""
+    render: Made | None = None
+    """How the final render was made."""
     isolation: str
     """The level in force: "L3 sandboxed"."""
     prompts: str
@@ -117,7 +119,7 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     run.console.step(f"{stage.label} · stage render{proof}", PERCENT.get(stage.label))
 
     def look() -> StageResult:
-        png = full_render(bench, run.config.look_samples)
+        png = full_render(bench, run.config.look_samples).png
         proof = _prove(bench).proof if run.config.prove_stages else None
         return StageResult(
             stage=stage.label,
@@ -157,7 +159,8 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     """Write everything that the run hands over; result.json last, for it marks a finished run."""
     run = bench.run
     run.console.step("delivering · final render and rebuild proof", 95)
-    png, proved = full_render(bench, run.config.final_samples), _prove(bench)
+    render, proved = full_render(bench, run.config.final_samples), _prove(bench)
+    png = render.png
     metrics = metrics_of(run.reference, png, [(one.stage, one.png) for one in stages])
     folder = run.folder
     write_atomically(folder.render, png)
@@ -181,6 +184,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         blender=proved.proof.blender,
         blenders=took_part(folder),
         baselines=baselines_of(folder.journal),
+        render=render.made,
         isolation=isolation(run.pool),
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,
@@ -194,9 +198,11 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
 
 class Render(Value):
     png: bytes
+    made: Made | None = None
+    """None in records of before this was told."""
 
 
-def full_render(bench: Workbench, most_samples: int) -> bytes:
+def full_render(bench: Workbench, most_samples: int) -> Render:
     """The head at its full size; once for each scene, however many stages leave it as it is.
 
     A scene that is too much for this machine at full quality was still seen small, so coarser settings are tried.
@@ -206,13 +212,14 @@ def full_render(bench: Workbench, most_samples: int) -> bytes:
         config, failure = bench.run.config, ""
         for samples in sorted({most_samples, min(most_samples, config.look_samples), 1}, reverse=True):
             try:
-                return Render(png=bench.render(long_side_px=config.target_px, samples=samples))
+                png, reply = bench.render_with_reply(long_side_px=config.target_px, samples=samples)
+                return Render(png=png, made=reply.made)
             except (RequestFailed, ProcessFault) as error:
                 failure = str(error)
                 bench.run.console.say(f"render with {samples} samples: {failure}")
         raise RunError(f"the accepted scene cannot be rendered at {config.target_px} px: {failure}.")
 
-    return bench.run.journal.step(f"render/{most_samples}/{bench.head.id}", Render, render).png
+    return bench.run.journal.step(f"render/{most_samples}/{bench.head.id}", Render, render)
 
 
 def _prove(bench: Workbench) -> Proved:

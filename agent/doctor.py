@@ -24,6 +24,7 @@ from sandbox.confinement.probes import Probe
 from sandbox.discovery import Blender, Problem
 from sandbox.folders import state_folder
 from sandbox.limits import GIB, MIB
+from sandbox.probing import Device
 from sandbox.provisioning import is_provided
 
 ENOUGH_MEMORY_BYTES = 2 * GIB
@@ -50,7 +51,7 @@ class Machine(Value):
     memory_free_bytes: int
     disk_free_bytes: int
     gpus: tuple[str, ...]
-    """Kinds that some Blender here can render with."""
+    """What some Blender here can render with: "OPTIX: NVIDIA H100"."""
 
 
 class Diagnosis(Value):
@@ -104,8 +105,16 @@ def _machine(inventory: Inventory) -> Machine:
         memory_bytes=memory.total,
         memory_free_bytes=memory.available,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
-        gpus=tuple(sorted({gpu for blender in inventory.blenders for gpu in blender.facts.gpus})),
+        gpus=tuple(
+            dict.fromkeys(
+                _named(card) for one in inventory.blenders for card in one.facts.devices if card.kind != "CPU"
+            )
+        ),
     )
+
+
+def _named(card: Device) -> str:
+    return f"{card.kind}: {card.name}"
 
 
 def _system_name() -> str:
@@ -163,7 +172,7 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"Machine    {machine.system}, {machine.cores} cores"
     yield f"Memory     {_size(machine.memory_free_bytes)} free of {_size(machine.memory_bytes)}"
     yield f"Disk       {_size(machine.disk_free_bytes)} free in {Path.cwd()}"
-    yield f"GPU        {', '.join(machine.gpus) or 'none that Blender can render with; the processor does it'}"
+    yield f"GPU        {', '.join(machine.gpus) or 'none that Cycles can use; the processor renders'}"
     yield f"Python     {machine.python}"
     yield ""
     yield from _probe_lines(isolation)

@@ -35,6 +35,7 @@ def last_screen(folder: RunFolder, result: Result) -> str:
             f"rebuild    {_rebuilt(result.proof)}",
             f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
             f"model      {result.model}, Blender {blenders}, isolation {result.isolation}",
+            *([f"picture    {result.render.told()}"] if result.render else []),
             f"status     {result.status}{ended}",
             *more,
         )

@@ -73,6 +73,24 @@ def devices():
     return sorted(set(found), key=found.index)
 
 
+def turn_on_gpus(kind=""):
+    """Let Cycles use all cards of a kind ("": of the first of GPU_KINDS that there is) and nothing else; the kind and
+    the cards' names, or None where there is none. The scene still has to ask for them."""
+    addon = bpy.context.preferences.addons.get("cycles")
+    for each in ([kind] if kind else GPU_KINDS) if addon else ():
+        try:
+            cards = [card for card in addon.preferences.get_devices_for_type(each) or () if card.type == each]
+            if cards:
+                addon.preferences.compute_device_type = each
+        except (TypeError, ValueError):  # not of this Blender
+            continue
+        if cards:
+            for device in addon.preferences.devices:
+                device.use = device.type == each
+            return each, [card.name for card in cards]
+    return None
+
+
 def exporters():
     """Of "gltf", "usd", "obj": the formats that this Blender writes."""
     operators = {

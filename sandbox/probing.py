@@ -87,6 +87,11 @@ class Facts(Value):
         """Whether Workbench renders here without a screen."""
         return "workbench" in self.picture_s
 
+    @property
+    def rendering(self) -> tuple[str, ...]:
+        """Engines to render with here, the best first; Cycles where none was seen to."""
+        return tuple(name for name in ("cycles", "eevee", "workbench") if name in self.picture_s) or ("cycles",)
+
 
 class ProbeFailed(Exception):
     """The executable is no Blender that can be used."""

@@ -13,7 +13,7 @@ from protocol import wire
 from protocol.client import NANNY_PATIENCE_S, Answer, Client, Pending
 from protocol.errors import BlenderError, ProcessFault, SetupFailed
 from protocol.link import Context
-from protocol.models import HelloReply, Request, SnapshotReply
+from protocol.models import Gpu, HelloReply, Request, SnapshotReply
 from sandbox.blend_file import NoBlendFile, refuse_newer
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
@@ -46,12 +46,14 @@ class Worker:
         context: Context,
         *,
         level: Level = Level.TREE,
-        gpu: bool = False,
+        gpu: Gpu = False,
         spawn: Callable[[Settings], NannyProcess] = NannyProcess,
         on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
         self.limits, self._level, self._on_fault = limits, level, on_fault
+        self.folder = folders[1]
+        """Blender's own."""
         settings = Settings(
             blender=blender,
             limits=limits,

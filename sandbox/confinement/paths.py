@@ -51,7 +51,8 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 GPU_DEVICES = ("/dev/dri", "/dev/kfd", "/dev/nvidia-caps", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
                "/dev/nvidia-modeset", "/dev/nvidiactl")  # fmt: skip
 GPU_READ = ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/class/kfd", "/sys/bus/pci", "/sys/module/nvidia",
-            "/sys/module/amdgpu", "/proc/driver/nvidia", "/etc/nvidia", "/usr/local/cuda", "/opt/rocm")  # fmt: skip
+            "/sys/module/amdgpu", "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/etc/nvidia",
+            "/usr/local/cuda", "/usr/local/nvidia", "/opt/rocm")  # fmt: skip
 
 
 def of_blender(blender: Blender) -> list[Path]:

@@ -46,11 +46,12 @@ class Process:
 class Server:
     """One Blender that runs our server."""
 
-    def __init__(self, blender, epoch="e1"):
+    def __init__(self, blender, epoch="e1", more=()):
         self.blender, self._context = blender, zmq.Context()
         self.folder = Path(tempfile.mkdtemp(prefix="srv"))
         self.client = Client(self._context, self.folder, epoch, 1 << 30)
-        self.process = Process([*command(blender), "--", *options(blender, self.folder, epoch)], self.folder)
+        own = [*options(blender, self.folder, epoch), *more]
+        self.process = Process([*command(blender), "--", *own], self.folder)
         self.client.watch(self.process)
         self.hello = self.client.wait_hello(60)
 
