@@ -61,6 +61,11 @@ test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
 	@$(AGENT) -m pytest -q -m "not live and not faults" $(ARGS)
 
+.PHONY: matrix
+matrix: ## the same tests with every Blender, as a table [ONLY=4.2] [ARGS="--write docs/blenders.md"]
+	$(call set-up,matrix)
+	@$(AGENT) -m tests.matrix $${ONLY:+--only="$$ONLY"} $(ARGS)
+
 .PHONY: faults
 faults: ## try every fault of the catalogue at the levels that this machine offers [ARGS="--write docs/faults.md"]
 	$(call set-up,test)

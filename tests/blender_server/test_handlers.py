@@ -11,6 +11,7 @@ from protocol.models import (
     FingerprintRequest,
     HelloRequest,
     InspectRequest,
+    PlainRequest,
     RenderRequest,
     RestoreRequest,
     SettleRequest,
@@ -35,6 +36,7 @@ REQUESTS = [
     FingerprintRequest(),
     DescribeRequest(keys=(("geometry", "mesh:Cup"),)),
     DumpRequest(),
+    PlainRequest(),
     SnapshotRequest(file="here.blend"),
     RestoreRequest(),
 ]
