@@ -5,7 +5,7 @@ else a newer one. An older one never gets to see a newer one's file, and so is r
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.errors import InputUnreadable, NodeUnfit
@@ -14,7 +14,7 @@ from agent.runs.journal import read_journal
 from protocol.errors import SetupFailed
 from sandbox.blend_file import NoBlendFile, Version, newer, parse_version, written_by
 from sandbox.calling import command
-from sandbox.discovery import Blender, find_blender, find_blenders
+from sandbox.discovery import Blender, find_blender, find_blenders, provided, wanted_blender
 
 
 def took_part(folder: RunFolder) -> tuple[str, ...]:
@@ -24,10 +24,10 @@ def took_part(folder: RunFolder) -> tuple[str, ...]:
 
 
 def to_go_on(folder: RunFolder, wanted: str | None) -> Blender:
-    """The Blender that goes on with a run: the one that is wanted, else the last one, else the nearest newer one.
-    Raises NodeUnfit for an older one, SetupFailed where the wanted one is none."""
+    """The Blender that goes on with a run: the one that is wanted (else BLENDER's), else the last one, else the nearest
+    newer one. Raises NodeUnfit for an older one, SetupFailed where the wanted one is none."""
     last = max(took_part(folder), key=_order)
-    if wanted is not None:
+    if wanted := wanted or wanted_blender():
         blender = find_blender(wanted)
         if parse_version(blender.version) < parse_version(last):
             message = (
@@ -35,13 +35,15 @@ def to_go_on(folder: RunFolder, wanted: str | None) -> Blender:
             )
             raise NodeUnfit(message, f"Go on with {last} or newer: {command('resume', folder.path, blender=last)}")
         return blender
-    here = _here(folder)
-    fit = [one for one in here if parse_version(one.version) >= parse_version(last)]
+    maker, here = _looked_for(last, folder)
+    if maker is not None:
+        return provided(maker)
+    fit = [one for one in here if parse_version(one.version) > parse_version(last)]
     if not fit:
         message = f"The run was made with Blender {last}, and here is none that can open its scenes ({_listed(here)})."
         named = command("resume", folder.path, blender="/path/to/it")
         raise NodeUnfit(message, f"Install that one or a newer one, or name it: {named}")
-    return _made_by(last, fit) or min(fit, key=lambda one: _order(one.version))
+    return provided(min(fit, key=lambda one: _order(one.version)))
 
 
 def to_verify(folder: RunFolder, maker: str, wanted: str | None) -> tuple[Blender | None, Blender]:
@@ -49,8 +51,14 @@ def to_verify(folder: RunFolder, maker: str, wanted: str | None) -> tuple[Blende
     No reader: there is none of the maker's, and the other one, which is newer, may open the scene itself. Raises
     NodeUnfit where no Blender is there that may, InputUnreadable for a scene that no Blender would open."""
     saved_by = _saved_by(folder.scene)
-    reader = _made_by(maker, [one for one in _here(folder) if parse_version(one.version) >= saved_by])
-    if wanted is None:
+    wanted = wanted or wanted_blender()
+    builder = find_blender(wanted) if wanted else None
+    if builder is not None and same_series(builder.version, maker):
+        if parse_version(builder.version) < saved_by:
+            raise newer(".".join(map(str, saved_by)), builder.version)
+        return builder, builder
+    reader = made_by(maker, folder) if parse_version(maker) >= saved_by else None
+    if builder is None:
         if reader is None:
             elsewhere = command("verify", folder.path, blender="/path/to/another")
             message = (
@@ -58,10 +66,7 @@ def to_verify(folder: RunFolder, maker: str, wanted: str | None) -> tuple[Blende
             )
             raise NodeUnfit(message, f"To build it in another one and compare what both have: {elsewhere}")
         return reader, reader
-    builder = find_blender(wanted)
-    if same_series(builder.version, maker):
-        reader = builder
-    if (reader is None or reader is builder) and parse_version(builder.version) < saved_by:
+    if reader is None and parse_version(builder.version) < saved_by:
         raise newer(".".join(map(str, saved_by)), builder.version)
     if reader is None and parse_version(builder.version) < parse_version(maker):
         message = f"The scene was made with Blender {maker}, and {builder.version} is older: it cannot open it."
@@ -81,20 +86,30 @@ def same_series(one: str, other: str) -> bool:
     return parse_version(one) == parse_version(other)
 
 
-def _made_by(version: str, blenders: Iterable[Blender]) -> Blender | None:
-    """The very version, else one of its series."""
-    alike = [one for one in blenders if same_series(one.version, version)]
-    return next((one for one in alike if one.version == version), alike[0] if alike else None)
+def made_by(version: str, folder: RunFolder) -> Blender | None:
+    """The Blender of a version, ready to be started. Raises SetupFailed where it lacks what cannot be fetched."""
+    maker, _ = _looked_for(version, folder)
+    return provided(maker) if maker else None
 
 
-def _here(folder: RunFolder) -> list[Blender]:
-    """The one that the run was told to use, and all that can be found."""
-    found = [one for one in find_blenders() if isinstance(one, Blender)]
+def _looked_for(version: str, folder: RunFolder) -> tuple[Blender | None, list[Blender]]:
+    """The very version, else one of its series; and all that were asked: those after the very version were not."""
+    here = []
+    for one in _here(folder):
+        here.append(one)
+        if one.version == version:
+            return one, here
+    return next((one for one in here if same_series(one.version, version)), None), here
+
+
+def _here(folder: RunFolder) -> Iterator[Blender]:
+    """The one that the run was told to use, the one that a run uses today, and all others; each is asked when its turn
+    comes, for one that hangs takes a minute to be given up."""
     configured = folder.first_entry()["config"].get("blender")
-    if configured and Path(configured).exists():
+    for likely in dict.fromkeys((configured, None)):
         with contextlib.suppress(SetupFailed):
-            found.append(find_blender(configured))
-    return found
+            yield find_blender(likely)
+    yield from (one for one in find_blenders() if isinstance(one, Blender))
 
 
 def _listed(blenders: Iterable[Blender]) -> str:

@@ -171,6 +171,11 @@ def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
     return SetupFailed(f"No usable Blender: {tried}.", " ".join(remedies))
 
 
+def provided(found: Blender) -> Blender:
+    """The same, with pyzmq and msgpack ready for it. Raises SetupFailed where they cannot be had."""
+    return found.model_copy(update={"vendor": provide(found.python, found.facts.platform, found.facts.libraries)})
+
+
 def main() -> int:
     """Says which Blender would be used; exit code 69 where there is none. Nothing is fetched."""
     for candidate in _once(_anywhere()):

@@ -40,6 +40,12 @@ def found(*versions: str) -> Blender:
     lacking(f"a Blender {' or '.join(versions)}")
 
 
+@pytest.fixture(autouse=True)
+def nothing_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the environment: each test says which Blender is meant."""
+    monkeypatch.delenv("BLENDER", raising=False)
+
+
 @pytest.fixture(scope="module")
 def older() -> Blender:
     return found(OLDER)
