@@ -11,9 +11,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
+from protocol.models import GpuKind
+from protocol.printable import printable
 
 STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
@@ -29,7 +31,6 @@ EXIT_CODES = """exit codes:
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
   78  a setting in a file, a key or a model is refused"""
 
-GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -73,7 +74,7 @@ def _tell(error: BaseException) -> int:
         traceback.print_exception(error)
         message, code = "this is a defect of the program; please report the lines above.", 70
     with contextlib.suppress(OSError):
-        print(f"seig: {message.strip()}", file=sys.stderr, flush=True)
+        print(f"seig: {printable(message.strip())}", file=sys.stderr, flush=True)
     return code
 
 
@@ -187,7 +188,8 @@ def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument(
         "--recording", type=_folder, metavar="DIR", help="folder whose replies the recorded model gives"
     )
-    parser.add_argument("--blender", help="Blender to use: a path, or 'wheel'; default: PATH, usual places, the wheel")
+    text = "Blender to use: a path, a version, or 'wheel'; default: PATH, usual places, the wheel"
+    parser.add_argument("--blender", help=text)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     parser.add_argument("--preset", choices=("quick", "default", "fine"), help="how much work to put in")
     parser.add_argument("--seed", type=int)
@@ -202,7 +204,8 @@ def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
     )
     parser.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
     parser.add_argument("--gpu", action="store_const", const=True, help="render with the graphics cards")
-    parser.add_argument("--gpu-kind", dest="gpu", choices=GPU_KINDS, help="the same, by one way to use them alone")
+    text = "the same, by one way to use them alone"
+    parser.add_argument("--gpu-kind", dest="gpu", choices=get_args(GpuKind), help=text)
     parser.add_argument("--fresh", action="store_true", help="move what is in DIR aside and start anew")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

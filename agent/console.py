@@ -1,6 +1,7 @@
 """Owns what a person sees while a run works: one live line on a terminal, plain lines elsewhere; and status.json.
 
-Says only what it is told; a standard output that is closed, or that nobody reads, is no error.
+Says only what it is told, without what would command the terminal; a standard output that is closed, or that nobody
+reads, is no error.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.runs.journal import write_atomically
+from protocol.printable import printable
 
 QUIET_S = 50.0
 """A line appears at least this often, so that a farm does not think the run has stalled."""
 STATUS_S = 15.0
 LONGEST_LINE = 1000
 """Characters; so much fits whole into a pipe that has any room."""
+ONCE_AT_MOST = 20
+"""Things that are said once, in a process: what a Blender notes with each picture could be another each time."""
 READER_S = 10.0
 """How long a command's answer waits for somebody to read it."""
 
@@ -63,12 +67,14 @@ class Console:
             self._print(text if text == "" else f"[{self.elapsed()}] {text}")
 
     def say_once(self, text: str) -> None:
-        """A lasting line, the first time that it is said."""
+        """A lasting line, the first time that it is said; as long as there are few such lines."""
         with self._lock:
-            known = text in self._said
-            self._said.add(text)
+            known = text in self._said or len(self._said) > ONCE_AT_MOST
+            if not known:
+                self._said.add(text)
+            one_more = len(self._said) <= ONCE_AT_MOST
         if not known:
-            self.say(text)
+            self.say(text if one_more else "more was noted, which the journal has")
 
     def step(self, where: str, percent: float | None = None) -> None:
         """The run has come to this stage, round or step. `percent` of the whole never goes back."""
@@ -116,7 +122,7 @@ class Console:
                 return
             width = os.get_terminal_size(self._stream.fileno()).columns
             text = f"{self.elapsed()}  {self._percent:3.0f} %  {self._line()}"[: width - 1]
-            self._stream.write(f"\r\x1b[2K{text}")
+            self._stream.write(f"\r\x1b[2K{printable(text)}")
             self._stream.flush()
 
     def _clear(self) -> None:
@@ -129,7 +135,7 @@ class Console:
         self._last_line = time.monotonic()
         if _has_reader(self._stream):
             with contextlib.suppress(OSError, ValueError):
-                print(text[:LONGEST_LINE], file=self._stream, flush=True)
+                print(printable(text[:LONGEST_LINE]), file=self._stream, flush=True)
 
     def _write_status(self, state: str) -> None:
         if self._status is None or not self._status.parent.is_dir():
@@ -152,7 +158,7 @@ def answer(text: str) -> None:
     """Print what a command was asked for. A reader that has gone, or does not read, is no error."""
     if _has_reader(sys.stdout, READER_S):
         with contextlib.suppress(BrokenPipeError):
-            print(text, flush=True)
+            print(printable(text), flush=True)
 
 
 def _has_reader(stream: TextIO, wait_s: float = 0.0) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+
+from protocol.printable import on_one_line
 
 Vector = tuple[float, float, float]
 MIB = 1024 * 1024
@@ -150,7 +152,8 @@ GpuKind = Literal["OPTIX", "CUDA", "HIP", "ONEAPI", "METAL"]
 """What Cycles calls the ways to use a graphics card."""
 Gpu = bool | GpuKind
 """Which graphics cards to render with: none, those of the best kind that there is, those of one kind."""
-Sentence = Annotated[str, Field(max_length=500)]
+Sentence = Annotated[str, Field(max_length=500), AfterValidator(on_one_line)]
+"""For a screen, by a process that may have run generated code."""
 
 
 class Made(Value):
@@ -159,7 +162,7 @@ class Made(Value):
     engine: Engine
     samples: int
     """Per pixel; 0 where the engine takes none."""
-    device: str = Field(max_length=300)
+    device: Sentence
     """"CPU", or a way to use graphics cards and their names: "OPTIX: NVIDIA H100"."""
     denoised: bool
     notes: tuple[Sentence, ...] = Field((), max_length=10)

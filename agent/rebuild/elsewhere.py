@@ -7,6 +7,7 @@ How the two are compared is left to `across.py`. A Blender never gets to see a n
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,13 +110,29 @@ def side_of(pool: Pool, scene: Path) -> Side:
 
 
 def as_opened(pool: Pool, scene: Path, plain: Dump | None) -> Side:
-    """An older Blender's scene as this one opens it; `plain` in the place of the twin that only that one could make."""
+    """An older Blender's scene as this one opens it, beside `plain`: its twin opened likewise, or a stand-in."""
     worker = pool.boot()
     try:
         worker.restore(scene)
         return Side(_dumped(worker), plain)
     finally:
         pool.retire(worker)
+
+
+def twin_as_opened(reader: Pool, pool: Pool, scene: Path) -> Dump:
+    """The plain twin that a scene's own Blender, `reader`'s, makes of it, as a newer one opens it: under the newer
+    one's names, as the scene is when that opens it. What the two have alike nobody has set."""
+    with tempfile.TemporaryDirectory(prefix="seig-twin-") as folder:
+        twin = Path(folder) / "plain.blend"
+        twin.touch()
+        worker = reader.boot()
+        try:
+            worker.restore(scene)
+            worker.call(PlainRequest())
+            worker.save(twin)
+        finally:
+            reader.retire(worker)
+        return as_opened(pool, twin, None).scene
 
 
 def in_short(failure: str) -> str:

@@ -29,7 +29,7 @@ after it are three to ten times faster than Cycles', but for a driver that draws
 
 
 def quick_views(opened: Opened) -> QuickViews:
-    """The run's own, as chosen when it began; on another machine what cannot be had is noted with each picture."""
+    """The run's own, as chosen when it began; where another Blender goes on that cannot do it, they are COARSE."""
     return opened.journal.step("quick views", QuickViews, lambda: chosen(opened.blender.facts))
 
 

@@ -26,9 +26,11 @@ from agent.scene_graph import SceneGraph
 from agent.stages.table import EVERYTHING, Stage
 from agent.tools.base import Outcome
 from agent.tools.quick import COARSE, QuickViews, quick_views
+from agent.which_blender import made_by
 from protocol.client import Answer
-from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProcessFault, ProtocolViolated
+from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProcessFault, ProtocolViolated, SetupFailed
 from protocol.models import Made, RenderReply, RenderRequest, Request, TargetView, Value, View
+from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import EditOutcome, SceneSession
 
@@ -219,10 +221,24 @@ class Workbench:
         if self.run.store.is_read(head.id, self.run.blender.version):
             return
         with self.run.console.waiting(f"Blender {self.run.blender.version} takes over a scene of {head.blender}"):
-            baseline = take_baseline(self.run.pool, head)
+            with self._maker(head.blender) as maker:
+                baseline = take_baseline(self.run.pool, head, maker)
         if baseline:
             self.run.journal.note("baseline", **baseline.model_dump())
             self.run.console.say(baseline.told())
+
+    @contextlib.contextmanager
+    def _maker(self, version: str) -> Iterator[Pool | None]:
+        """Blenders of the version that made a scene; None where it is not here, or lacks what it needs."""
+        blender, pool = None, self.run.pool
+        with contextlib.suppress(SetupFailed):
+            blender = made_by(version, self.run.folder)
+        if blender is None:
+            yield None
+            return
+        logs = self.run.folder.logs / f"maker-{blender.version}"
+        with Pool(blender, pool.limits, self.run.store, logs, standby=False, level=pool.level) as maker:
+            yield maker
 
     def edit(self, source: str, purpose: str) -> EditOutcome:
         """Run generated code as one transaction in the stage's scope."""
@@ -288,6 +304,11 @@ class Workbench:
     def quick_look(self, view: View, px: int, isolate: tuple[str, ...]) -> tuple[bytes, Made]:
         """PNG of shapes and colours in plain light. By Cycles from where the quick engine has ended a Blender."""
         quick, note = self._quick or quick_views(self.run), ""
+        if quick.engine not in self.run.blender.facts.rendering:  # it was another's that they were chosen for
+            quick = self._quick = COARSE
+            self.run.console.say_once(
+                "This Blender cannot make the quick views as before, so Cycles makes them, coarsely."
+            )
         try:
             png, reply = self._quickly(quick, view, px, isolate)
         except ProcessFault as fault:

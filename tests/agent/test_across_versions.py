@@ -267,9 +267,9 @@ def test_flags_maps_groups_and_modifiers_are_compared_though_versions_keep_them_
 
 def test_an_edit_that_changes_nothing_changes_nothing_in_a_scene_of_an_older_blender(pools: tuple[Pool, Pool]) -> None:
     head = committed(pools[0], RICH.replace("SMOOTH", "False"))
-    baseline = take_baseline(pools[1], head)
+    baseline = take_baseline(pools[1], head, pools[0])
     assert baseline is not None and baseline.rebuilt, baseline
-    assert take_baseline(pools[1], head) is None, "it is taken once"
+    assert take_baseline(pools[1], head, pools[0]) is None, "it is taken once"
     assert committed(pools[1], "pass", head) == head
     moved = committed(pools[1], "bpy.data.objects['Rich'].location.x = 2", head)
     assert moved.parent == head.id and moved.blender == pools[1].blender.version
@@ -285,7 +285,7 @@ def test_a_scene_whose_program_the_newer_one_cannot_run_is_gone_on_with_as_it_op
         "material.node_tree.nodes['Principled BSDF'].inputs['Specular'].default_value = 0.25\n"
     )
     head = committed(pools[0], source)
-    baseline = take_baseline(pools[1], head)
+    baseline = take_baseline(pools[1], head, pools[0])
     assert baseline is not None and not baseline.rebuilt
     assert "edit 1 (made) failed" in baseline.names[0] and "Specular" in baseline.names[0]
     assert f"as Blender {pools[1].blender.version} opens it" in baseline.told()
@@ -294,6 +294,40 @@ def test_a_scene_whose_program_the_newer_one_cannot_run_is_gone_on_with_as_it_op
         "assert abs(sockets['Specular IOR Level'].default_value - 0.25) < 1e-6"
     )
     assert committed(pools[1], look, head) == head
+
+
+GLOSS = """\
+import bpy
+material = bpy.data.materials.new("Paint")
+material.use_nodes = True
+material.use_fake_user = True
+inputs = material.node_tree.nodes["Principled BSDF"].inputs
+inputs["Roughness"].default_value = 0.3
+if "Specular" in inputs:
+    inputs["Specular"].default_value = VALUE
+"""
+LOST = "node Principled BSDF input Specular IOR Level: 0.2 → 0.5"
+
+
+def test_a_rebuilt_scene_that_lost_what_somebody_had_set_does_not_stand_in_for_the_old_one(
+    pools: tuple[Pool, Pool],
+) -> None:
+    kept = take_baseline(pools[1], committed(pools[0], GLOSS.replace("VALUE", "0.5")), pools[0])
+    assert kept is not None and kept.rebuilt and not kept.untold, kept
+    assert "material node Principled BSDF input IOR: 1.45 → 1.5" in kept.names, "nobody has set that"
+    head = committed(pools[0], GLOSS.replace("VALUE", "0.2"))
+    baseline = take_baseline(pools[1], head, pools[0])
+    assert baseline is not None and not baseline.rebuilt
+    assert baseline.names == (f"material:Paint {LOST}",)
+    look = "value = bpy.data.materials['Paint'].node_tree.nodes['Principled BSDF'].inputs['Specular IOR Level']\n"
+    assert committed(pools[1], f"import bpy\n{look}assert abs(value.default_value - 0.2) < 1e-6", head) == head
+
+
+def test_without_the_one_that_made_a_scene_what_may_have_been_lost_is_told_by_name(pools: tuple[Pool, Pool]) -> None:
+    baseline = take_baseline(pools[1], committed(pools[0], GLOSS.replace("VALUE", "0.2")), None)
+    assert baseline is not None and baseline.rebuilt and not baseline.names
+    assert f"material {LOST}" in baseline.untold
+    assert f"lost if it was set, which only Blender {pools[0].blender.version} could tell" in baseline.told()
 
 
 def test_no_way_leads_a_newer_ones_file_into_an_older_blender(

@@ -4,10 +4,12 @@ import io
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
-from agent.console import Console
+from agent.console import ONCE_AT_MOST, Console, answer
 from agent.runs.journal import Journal
 from agent.tools.quick import COARSE, QuickViews, chosen, quick_views
+from protocol.models import Made
 from sandbox.probing import Facts
 
 WORKBENCH = QuickViews(engine="workbench", samples=1, most_px=None)
@@ -48,3 +50,31 @@ def test_what_is_to_be_said_once_is_said_once():
     for text in ("no denoiser", "no card", "no denoiser"):
         console.say_once(text)
     assert [line.partition("] ")[2] for line in said.getvalue().splitlines()] == ["no denoiser", "no card"]
+
+
+def test_of_what_is_said_once_only_so_much_is_said_however_much_a_blender_notes():
+    said = io.StringIO()
+    console = Console(stream=said)
+    for number in range(5 * ONCE_AT_MOST):
+        console.say_once(f"note {number}")
+    lines = [line.partition("] ")[2] for line in said.getvalue().splitlines()]
+    assert lines == [*(f"note {number}" for number in range(ONCE_AT_MOST)), "more was noted, which the journal has"]
+
+
+HOSTILE = "\x1b]0;owned\x07a\rb\x9b2J\u202ec"
+
+
+def test_what_a_blender_says_of_a_picture_is_one_line_that_commands_no_terminal():
+    made = Made(engine="cycles", samples=4, device=HOSTILE, denoised=True, notes=(f"one\n[0:05] {HOSTILE}",))
+    plain = "�]0;owned�a b�2J�c"
+    assert (made.device, made.notes) == (plain, (f"one [0:05] {plain}",))
+    with pytest.raises(ValidationError):
+        Made(engine="cycles", samples=4, device="CPU", denoised=True, notes=("n" * 501,))
+
+
+def test_the_screen_is_commanded_by_nothing_that_is_said(capsys):
+    said = io.StringIO()
+    Console(stream=said).say(f"material:{HOSTILE}")
+    answer(f"one\ntwo\t{HOSTILE}")
+    assert "material:�]0;owned�a�b�2J�c" in said.getvalue()
+    assert capsys.readouterr().out == "one\ntwo\t�]0;owned�a�b�2J�c\n"

@@ -5,6 +5,8 @@ lies in pixels 48 to 80, the blue post in 96 to 112 across and 32 to 48 down. Th
 to the right. Everything shines by itself, so colours are exact.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from benches import Desk, bench_of, facts, graph_of, opened_run, pictures
@@ -237,6 +239,16 @@ def test_a_quick_look_that_ends_blender_is_made_by_cycles_from_then_on_and_says_
     assert "signal 6), so Cycles made it." in facts(outcomes[0])["notes"][-1]
     assert not any("signal" in note for note in facts(outcomes[1]).get("notes", ()))
     assert [pictures(one)[0].size for one in outcomes] == [(COARSE.most_px,) * 2] * 2
+
+
+def test_a_quick_engine_that_another_blender_was_chosen_for_is_made_up_for_by_coarse_pictures(still, monkeypatch):
+    facts_here = still.bench.run.blender.facts.model_copy(update={"picture_s": {"cycles": 0.1}})
+    here = still.bench.run.blender.model_copy(update={"facts": facts_here})
+    monkeypatch.setattr(still.bench, "run", dataclasses.replace(still.bench.run, blender=here))
+    monkeypatch.setattr(still.bench, "_quick", QuickViews(engine="workbench", samples=1, most_px=None))
+    outcome = still.use("look", quick=True, px=1024)
+    assert outcome.content[1].caption == captioned("target view", by_cycles(still, COARSE.samples))
+    assert pictures(outcome)[0].size == (COARSE.most_px,) * 2
 
 
 def test_looking_changes_nothing(still):

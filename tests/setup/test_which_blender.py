@@ -65,9 +65,7 @@ def test_those_that_verify_are_ready_to_be_started(machine, run_of):
 
 
 @pytest.mark.parametrize("spelt", ["blender-mine", "~/mine/blender", "mine/blender"])
-def test_the_one_that_a_run_was_told_to_use_goes_on_before_another_of_its_version(
-    machine, run_of, monkeypatch, spelt
-):
+def test_the_one_that_a_run_was_told_to_use_goes_on_before_another_of_its_version(machine, run_of, monkeypatch, spelt):
     machine.blender(machine.path / "blender", "4.2.3")
     mine = machine.blender(machine.home / "mine" / "blender", "4.2.3")
     (machine.path / "blender-mine").symlink_to(mine)
