@@ -306,9 +306,7 @@ class Workbench:
         quick, note = self._quick or quick_views(self.run), ""
         if quick.engine not in self.run.blender.facts.rendering:  # it was another's that they were chosen for
             quick = self._quick = COARSE
-            self.run.console.say_once(
-                "This Blender cannot make the quick views as before, so Cycles makes them, coarsely."
-            )
+            self.run.console.say_once("Quick views cannot be made as before here, so Cycles makes them, coarsely.")
         try:
             png, reply = self._quickly(quick, view, px, isolate)
         except ProcessFault as fault:

@@ -1,5 +1,6 @@
 """What a user can get wrong ends in one clear message and the documented exit code, never in a traceback."""
 
+import ast
 import json
 import os
 import subprocess
@@ -191,3 +192,13 @@ def test_the_roles_that_may_be_named_are_those_that_there_are():
     from agent.models.base import Role
 
     assert set(ROLES) == set(get_args(Role))
+
+
+def test_the_kinds_of_graphics_card_that_may_be_asked_for_are_those_that_blender_is_asked_for():
+    from typing import get_args
+
+    from protocol.models import GpuKind
+
+    compat = ast.parse((ROOT / "blender_server" / "compat.py").read_text(encoding="utf-8"))
+    (known,) = [one.value for one in compat.body if isinstance(one, ast.Assign) and one.targets[0].id == "GPU_KINDS"]
+    assert ast.literal_eval(known) == get_args(GpuKind)
