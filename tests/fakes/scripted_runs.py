@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 HERE = Path(__file__).resolve().parent
 SCRIPTED = HERE / "run_scripted.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}
+ENVIRONMENT = {**os.environ, "BLENDER": "", "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}
 
 
 def draw_box(path):
