@@ -49,7 +49,7 @@ def test_the_first_on_path_is_used_and_the_others_say_what_comes_before_them(sev
 )
 def test_what_blender_names_is_used_and_the_same_is_said_that_a_run_does(several, monkeypatch, wanted, version, reason):
     monkeypatch.setenv("BLENDER", wanted)
-    monkeypatch.setattr("sandbox.discovery.provide", lambda python: None)  # fetches what no stand-in needs
+    monkeypatch.setattr("sandbox.discovery.provide", lambda *_: None)  # fetches what no stand-in needs
     found = take_inventory()
     assert used(found) == version == find_blender().version
     assert found.blenders[0].version == version and why(found)[version] == reason
