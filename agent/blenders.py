@@ -58,7 +58,7 @@ class Inventory(Value):
 
 
 def take_inventory() -> Inventory:
-    found = find_blenders()
+    found = find_blenders(ask_again=True)
     used = used_by_a_run(found)
     blenders = tuple(
         Listed(**dict(one), used=one == used, why=_why(one, used)) for one in found if isinstance(one, Blender)

@@ -47,10 +47,6 @@ def engines():
     return [name for name in ENGINES if engine_id(name)]
 
 
-def has_denoiser():
-    return "OPENIMAGEDENOISE" in denoisers()
-
-
 def denoisers():
     """Of Cycles: "OPENIMAGEDENOISE", "OPTIX"."""
     module = _cycles_module()
@@ -94,11 +90,12 @@ def turn_on_gpus(kind=""):
 def exporters():
     """Of "gltf", "usd", "obj": the formats that this Blender writes."""
     operators = {
-        "gltf": (bpy.ops.export_scene, "gltf"),
-        "usd": (bpy.ops.wm, "usd_export"),
-        "obj": (bpy.ops.wm, "obj_export"),
+        "gltf": ((bpy.ops.export_scene, "gltf"),),
+        "usd": ((bpy.ops.wm, "usd_export"),),
+        "obj": ((bpy.ops.wm, "obj_export"), (bpy.ops.export_scene, "obj")),
     }
-    return [name for name, place in operators.items() if _has_operator(*place)]
+    found = [name for name, places in operators.items() if any(_has_operator(*place) for place in places)]
+    return [name for name in found if name != "gltf" or has_numpy()]  # its exporter is there, and fails without
 
 
 def _has_operator(module, name):

@@ -87,19 +87,32 @@ def find_blender(wanted: str | None = None, *, timeout_s: float = PROBE_S) -> Bl
         if isinstance(found, Problem):
             problems.append(found)
         elif answers_to(found, wanted):
-            vendor = provide(found.python, found.facts.platform, found.facts.libraries)
-            return found.model_copy(update={"vendor": vendor})
+            try:
+                return provided(found)
+            except SetupFailed as lacking:
+                if wanted:
+                    raise
+                problems.append(_unprovided(found, lacking))
     raise _nothing_usable(problems, wanted)
 
 
-def find_blenders(*, timeout_s: float = PROBE_S) -> list[Blender | Problem]:
-    """Every Blender there is, and what looks like one but cannot be used, in the order in which they would be used."""
+def find_blenders(*, timeout_s: float = PROBE_S, ask_again: bool = False) -> list[Blender | Problem]:
+    """Every Blender there is, and what looks like one but cannot be used, in the order in which they would be used.
+
+    `ask_again`: those too that did not answer lately. What their Python lacks is fetched for one that is `provided`.
+    """
     wanted = wanted_blender()
     first = named(wanted) if wanted and not is_version(wanted) else ()
     candidates = list(_once((*first, *_anywhere())))
     with ThreadPoolExecutor(SIDE_BY_SIDE) as asking:
-        found = list(asking.map(lambda one: _examine(one, timeout_s=timeout_s, ask_again=True), candidates))
+        found = list(asking.map(lambda one: _examine(one, timeout_s=timeout_s, ask_again=ask_again), candidates))
     return sorted(found, key=lambda one: is_version(wanted) and not answers_to(one, wanted))
+
+
+def provided(found: Blender) -> Blender:
+    """With pyzmq and msgpack ready for it. Raises SetupFailed where they cannot be had."""
+    vendor = provide(found.python, found.facts.platform, found.facts.libraries)
+    return found.model_copy(update={"vendor": vendor})
 
 
 def wanted_blender() -> str:
@@ -159,6 +172,16 @@ def _examine(candidate: Candidate, *, timeout_s: float, ask_again: bool) -> Blen
     )
 
 
+def _unprovided(found: Blender, lacking: SetupFailed) -> Problem:
+    return Problem(
+        executable=found.executable,
+        kind=found.kind,
+        found=found.found,
+        reason=lacking.message.rstrip("."),
+        remedy=lacking.remedy,
+    )
+
+
 def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
     if is_version(wanted):
         fetch = f"Fetch it as a Python wheel: `{how_to_fetch(wanted)}`. " if how_to_fetch(wanted) else ""
@@ -169,11 +192,6 @@ def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)
     remedies = list(dict.fromkeys(problem.remedy for problem in problems))
     return SetupFailed(f"No usable Blender: {tried}.", " ".join(remedies))
-
-
-def provided(found: Blender) -> Blender:
-    """The same, with pyzmq and msgpack ready for it. Raises SetupFailed where they cannot be had."""
-    return found.model_copy(update={"vendor": provide(found.python, found.facts.platform, found.facts.libraries)})
 
 
 def main() -> int:

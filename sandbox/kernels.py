@@ -15,22 +15,22 @@ from pathlib import Path
 
 from sandbox.discovery import Blender
 from sandbox.folders import state_folder
-from sandbox.limits import GIB
+from sandbox.limits import Limits
+from sandbox.remembered import DRIVERS, driver_version
 from sandbox.scratch import remove
 
 log = logging.getLogger(__name__)
 
 FOLDER = ".kernels"
 """In Blender's own folder."""
-DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/module/xe/version")
 
 
-def variables(folder: Path) -> dict[str, str]:
+def variables(folder: Path, limits: Limits) -> dict[str, str]:
     """What tells drivers to keep their kernels in Blender's own folder. Others than NVIDIA's use HOME, which is it."""
     kernels = folder / FOLDER
     return {
         "CUDA_CACHE_PATH": str(kernels / "cuda"),
-        "CUDA_CACHE_MAXSIZE": str(4 * GIB - 1),
+        "CUDA_CACHE_MAXSIZE": str(min(limits.folder_bytes // 2, (1 << 32) - 1)),
         "OPTIX_CACHE_PATH": str(kernels / "optix"),
     }
 
@@ -61,23 +61,16 @@ def keep(blender: Blender, folder: Path) -> None:
         place = _place(blender)
         place.parent.mkdir(mode=0o700, exist_ok=True)
         part = place.with_name(f".{place.name}-{secrets.token_hex(4)}")
-        shutil.copytree(made, part, symlinks=True)
         try:
+            shutil.copytree(made, part, symlinks=True)
             os.rename(part, place)
-        except OSError:  # another process was quicker
+        finally:
             remove(part)
     except OSError as error:
         log.warning("the compiled kernels cannot be kept: %s", error)
 
 
 def _place(blender: Blender) -> Path:
-    facts = [str(blender.executable), blender.version, *map(_read, DRIVERS)]
+    facts = [str(blender.executable), blender.version, *map(driver_version, DRIVERS)]
     facts += [f"{device.kind} {device.name}" for device in blender.facts.devices]
     return state_folder() / "kernels" / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

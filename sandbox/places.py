@@ -84,7 +84,7 @@ def on_path() -> Iterator[Candidate]:
         if folder.startswith(_SNAP_COMMANDS):
             continue
         if (found := shutil.which("blender", path=folder)) is not None:
-            yield Candidate(Path(found), "binary", "PATH")
+            yield Candidate(Path(os.path.abspath(found)), "binary", "PATH")
 
 
 def in_usual_places() -> Iterator[Candidate]:

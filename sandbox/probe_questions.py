@@ -124,8 +124,7 @@ def main():
     answer("libraries", libraries)
     answer("flags", flags)
     answer("devices", lambda: [{"kind": kind, "name": name} for kind, name in compat.devices()])
-    if hasattr(compat, "dialect"):
-        answer("dialect", compat.dialect)
+    answer("dialect", compat.dialect)
     found = {}
     say(picture_s=found)  # from here on the shorter deadline counts
     for engine in ("cycles", "workbench", "eevee"):

@@ -12,8 +12,9 @@ import re
 import shlex
 import signal
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeFloat, ValidationError
 
 from protocol.models import Value
 from sandbox.libraries import advice, missing_libraries
@@ -29,47 +30,51 @@ _ANEW = "Install Blender anew."
 _NAME_IT = "Give the Blender program itself with BLENDER=/path/to/blender."
 
 
+Engine = Literal["cycles", "eevee", "workbench"]
+Text = Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Of a Blender, which may be anything: it is printed, and the dialect reaches prompts."""
+
+
 class Device(Value):
     """Something that Cycles can render with."""
 
-    kind: str
-    """"CPU", "CUDA", "OPTIX", "HIP", "ONEAPI" or "METAL"."""
-    name: str
+    kind: Literal["CPU", "CUDA", "OPTIX", "HIP", "ONEAPI", "METAL"]
+    name: Text
 
 
 class Facts(Value):
     """What a Blender said about itself."""
 
-    version: str
+    version: str = Field(pattern=r"^\d{1,3}\.\d{1,3}(\.\d{1,4})?$")
     """For example "4.5.15"."""
-    python: str
+    python: str = Field(pattern=r"^\d\.\d{1,2}$")
     """Version of its Python: "3.11"."""
-    platform: str = ""
+    platform: str = Field("", pattern=r"^[\w.-]{0,60}$")
     """Of its Python, as wheels are named: "linux-x86_64"."""
-    program: str = ""
+    program: str = Field("", max_length=4096, pattern=r"^[^\x00]*$")
     """The file that really runs, where a link or a script starts it; for a wheel, its module."""
-    parts: tuple[str, ...] = ()
-    """Folders that it consists of."""
-    engines: tuple[str, ...]
-    """Of "cycles", "eevee", "workbench": what it knows, whether or not it renders here."""
+    parts: tuple[Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")], ...] = Field((), max_length=200)
+    """Folders that it consists of, by its own account: `confinement.paths` says which are believed."""
+    engines: tuple[Engine, ...]
+    """What it knows, whether or not it renders here."""
     numpy: bool = False
     """Whether its Python has numpy."""
-    libraries: dict[str, str] = Field(default_factory=dict)
+    libraries: dict[str, Text] = Field(default_factory=dict)
     """Versions of "zmq" and "msgpack" that its own Python can import."""
-    denoisers: tuple[str, ...] = ()
-    """Of Cycles: "OPENIMAGEDENOISE", "OPTIX"."""
-    devices: tuple[Device, ...] = ()
-    picture_s: dict[str, float] = Field(default_factory=dict)
+    denoisers: tuple[Literal["OPENIMAGEDENOISE", "OPTIX"], ...] = ()
+    """Of Cycles."""
+    devices: tuple[Device, ...] = Field((), max_length=100)
+    picture_s: dict[Engine, NonNegativeFloat] = Field(default_factory=dict)
     """Seconds that a first small picture took, by engine: only those that rendered one here without a screen."""
-    exporters: tuple[str, ...] = ()
-    """Of "gltf", "usd", "obj"."""
-    build_options: tuple[str, ...] = ()
+    exporters: tuple[Literal["gltf", "usd", "obj"], ...] = ()
+    """What it can write here."""
+    build_options: tuple[Text, ...] = Field((), max_length=200)
     """Names of bpy.app.build_options that are on."""
-    flags: tuple[str, ...] = ()
-    """Of "--offline-mode", "-noaudio": what its command line knows."""
+    flags: tuple[Literal["--offline-mode", "-noaudio"], ...] = ()
+    """What its command line knows."""
     start_s: float = 0.0
     """From the start of the process to its first answer."""
-    dialect: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    dialect: dict[Text, Annotated[tuple[Text, ...], Field(max_length=100)]] = Field(default_factory=dict, max_length=40)
     """What things are called in it, by `blender_server.compat`."""
 
     @property
@@ -96,35 +101,38 @@ class Facts(Value):
 class ProbeFailed(Exception):
     """The executable is no Blender that can be used."""
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    def __init__(self, reason: str, remedy: str, *, took_long: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
+        self.reason, self.remedy, self.took_long = reason, remedy, took_long
 
 
 def probe(path: Path, *, wheel: bool, timeout_s: float = PROBE_S, ask_again: bool = False) -> Facts:
-    """Facts about the Blender at `path`. A failure (ProbeFailed) is remembered for some minutes unless `ask_again`."""
+    """Facts about the Blender at `path`. A failure that took long (ProbeFailed), or half an answer, is remembered for
+    some minutes unless `ask_again`; what fails at once may have been mended since, and is asked at once."""
     _refuse_what_cannot_run(path)
     if (known := _recalled(path, ask_again)) is not None:
         return known
     files = [path, *(path.parent.parent.glob("lib/python*/site-packages/bpy/__init__.*") if wheel else ())]
     try:
-        facts = _ask(path, wheel, timeout_s)
+        facts, whole = _ask(path, wheel, timeout_s)
     except ProbeFailed as failure:
-        remember(path, files, {"reason": failure.reason, "remedy": failure.remedy})
+        if failure.took_long:
+            remember(path, files, {"reason": failure.reason, "remedy": failure.remedy})
         raise
     program = [Path(facts.program)] if facts.program else []
-    remember(path, [*files, *program], {"facts": facts.model_dump(mode="json")})
+    remember(path, [*files, *program], {"facts": facts.model_dump(mode="json"), "whole": whole})
     return facts
 
 
 def _recalled(path: Path, ask_again: bool) -> Facts | None:
     entry = recall(path) or {}
-    if "facts" in entry:
+    is_late = ask_again or entry.get("age_s", 0.0) >= _FAILURE_STANDS_S
+    if "facts" in entry and (entry.get("whole") or not is_late):
         try:
             return Facts.model_validate(entry["facts"])
         except ValidationError:
             return None  # written by another version of this file
-    if "reason" in entry and not ask_again and entry["age_s"] < _FAILURE_STANDS_S:
+    if "reason" in entry and not is_late:
         raise ProbeFailed(entry["reason"], entry["remedy"])
     return None
 
@@ -163,7 +171,8 @@ def _starts_flatpak(path: Path) -> bool:
     return head.startswith(b"#!") and b"flatpak run" in head
 
 
-def _ask(path: Path, wheel: bool, timeout_s: float) -> Facts:
+def _ask(path: Path, wheel: bool, timeout_s: float) -> tuple[Facts, bool]:
+    """And whether all questions were answered to the end."""
     try:
         heard = question(path, wheel=wheel, timeout_s=timeout_s)
     except OSError as error:
@@ -173,9 +182,11 @@ def _ask(path: Path, wheel: bool, timeout_s: float) -> Facts:
         oldest = ".".join(map(str, OLDEST))
         raise ProbeFailed(f"it is Blender {version}, and {oldest} is the oldest that works here", "Use a newer one.")
     try:
-        return Facts.model_validate({**heard.answers, "start_s": heard.start_s})
+        facts = Facts.model_validate({**heard.answers, "start_s": heard.start_s})
     except ValidationError:
-        raise ProbeFailed(*_why_no_answer(path, wheel, heard, timeout_s)) from None
+        reason, remedy = _why_no_answer(path, wheel, heard, timeout_s)
+        raise ProbeFailed(reason, remedy, took_long=heard.ended != "exited") from None
+    return facts, heard.ended == "exited" and heard.exit_code == 0
 
 
 def _banner(said: str) -> str:
@@ -216,6 +227,13 @@ def _why_no_answer(path: Path, wheel: bool, heard: Heard, timeout_s: float) -> t
         )
     last = next((line.strip() for line in reversed(heard.said.splitlines()) if line.strip()), "it said nothing")[:160]
     if heard.exit_code < 0:
-        name = signal.Signals(-heard.exit_code).name
+        name = _signal_name(-heard.exit_code)
         return f"it crashes at its start ({name}; {last})", f"{by_hand}. {_ANEW}"
     return f"it answers no question (exit code {heard.exit_code}; {last})", f"Is it a Blender? {by_hand}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the nameless ones for real-time use
+        return f"signal {number}"

@@ -26,6 +26,9 @@ PICTURES_S = 20.0
 """For the pictures, which come last. Those worth waiting for took 3 to 8 s together, drawn by two busy processors."""
 OUTPUT_BYTES = 4 << 20
 
+NO_CARD = {"LIBGL_ALWAYS_SOFTWARE": "1"}
+"""What draws without a screen is the processor, whether or not a card is there: in a box there is none to be seen."""
+
 _MARK = b"SEIG-PROBE "
 _LAST_QUESTION = b'"picture_s"'
 _LOOK_S = 0.1
@@ -68,7 +71,7 @@ def question(path: Path, *, wheel: bool, timeout_s: float) -> Heard:
 
 def _environment(home: str) -> dict[str, str]:
     """As bare as the box's, with a cache of its own: a user's holds shaders that no Blender in a box finds ready."""
-    environment = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "LC_ALL": "C.UTF-8"}
+    environment = {"HOME": home, "TMPDIR": home, "XDG_CACHE_HOME": home, "LC_ALL": "C.UTF-8", **NO_CARD}
     environment |= {"PATH": os.environ.get("PATH", os.defpath)}
     return environment | {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
 
@@ -106,7 +109,7 @@ def _answers(said: bytes) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for line in said.splitlines():
         if line.startswith(_MARK):
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
                 answers.update(json.loads(line[len(_MARK) :]))
     return answers
 

@@ -22,6 +22,8 @@ from sandbox.questioning import ASKS_WITH, QUESTIONS
 
 _GRAPHICS = ("/dev/nvidia[0-9]*", "/dev/dri/renderD*", "/dev/kfd")
 """Device files of graphics cards: what a Blender can do depends on them too."""
+DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/module/xe/version")
+"""And on their drivers."""
 
 
 def recall(path: Path) -> dict[str, Any] | None:
@@ -35,7 +37,7 @@ def recall(path: Path) -> dict[str, Any] | None:
 
 def remember(path: Path, files: Iterable[Path], learnt: dict[str, Any]) -> None:
     """`files` are those that were asked: the program itself, and what it was started by."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a name that no file can have
         entry = {"asked": _asked(), "at": time.time(), "files": {str(file): _stamp(file) for file in files}}
         target = state_folder() / _place(path)
         target.parent.mkdir(exist_ok=True)
@@ -49,7 +51,15 @@ def _place(path: Path) -> str:
 
 
 def _asked() -> list[str]:
-    return [_digest(), *sorted(found for pattern in _GRAPHICS for found in glob.glob(pattern))]
+    cards = sorted(found for pattern in _GRAPHICS for found in glob.glob(pattern))
+    return [_digest(), *cards, *map(driver_version, DRIVERS)]
+
+
+def driver_version(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace")[:1000]
+    except OSError:
+        return ""
 
 
 @functools.cache
@@ -66,7 +76,7 @@ def _stamp(file: Path) -> list[int]:
 def _unchanged(files: Any) -> bool:
     try:
         return bool(files) and all(_stamp(Path(file)) == stamp for file, stamp in files.items())
-    except (OSError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         return False
 
 

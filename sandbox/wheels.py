@@ -27,7 +27,8 @@ def environment(version: str) -> Path:
 def environments() -> list[Path]:
     """Those that are here, finished or not: the first default, then the newest."""
     here = sorted(folders.CHECKOUT_STATE.glob("bpy-*"), key=_numbers, reverse=True)
-    return sorted(here, key=lambda folder: folder != environment(DEFAULTS[0]))
+    former = [folders.CHECKOUT_STATE / "bpy"]  # where the one wheel was that there used to be
+    return [*sorted(here, key=lambda folder: folder != environment(DEFAULTS[0])), *filter(Path.is_dir, former)]
 
 
 def lock(version: str) -> Path:

@@ -15,6 +15,7 @@ from protocol.errors import BlenderError, ProcessFault, SetupFailed
 from protocol.link import Context
 from protocol.models import Gpu, HelloReply, Request, SnapshotReply
 from sandbox.blend_file import NoBlendFile, refuse_newer
+from sandbox.confinement import paths
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
@@ -59,6 +60,7 @@ class Worker:
             limits=limits,
             level=level,
             gpu=gpu,
+            readable=tuple(paths.of_blender(blender)),
             folder=folders[0],
             worker_folder=folders[1],
             log_file=log_file,

@@ -18,7 +18,6 @@ from typing import Any
 from protocol.errors import SetupFailed
 from sandbox.confinement import bubblewrap, cgroup, landlock, paths, seccomp
 from sandbox.confinement.levels import Level
-from sandbox.discovery import Blender
 from sandbox.limits import Limits
 
 LAUNCH = Path(__file__).resolve().parent.parent / "launch.py"
@@ -113,27 +112,14 @@ class Confinement:
 
 
 def confine(
-    level: Level, blender: Blender, folder: Path, limits: Limits, *, gpu: bool = False, devices: Iterable[str] = ()
+    level: Level, read: list[Path], folder: Path, limits: Limits, *, gpu: bool = False, devices: Iterable[str] = ()
 ) -> Confinement:
-    """Make ready to start a Blender at a level, with `folder` as the one it may write to. SetupFailed where the
-    machine lacks what the level needs; whether the level *holds* is for the probes to say.
+    """Make ready to start a program that consists of `read` at a level, with `folder` as the one it may write to.
+    SetupFailed where the machine lacks what the level needs; whether the level *holds* is for the probes to say.
 
     `gpu` lets it use the graphics cards; `devices` names further device files.
     """
-    wanted = paths.gpu_devices(devices) if gpu else paths.existing(devices)
-    return confine_reading(level, paths.of_blender(blender), folder, limits, gpu=gpu, devices=wanted)
-
-
-def confine_reading(
-    level: Level,
-    read: list[Path],
-    folder: Path,
-    limits: Limits,
-    *,
-    gpu: bool = False,
-    devices: list[str] | None = None,
-) -> Confinement:
-    """The same for a program that consists of `read`."""
+    shown = paths.gpu_devices(devices) if gpu else paths.existing(devices)
     require(level)
     group = cgroup.make(limits) if level >= Level.TREE else None
     settings: dict[str, Any] = {"parent": os.getpid(), "limits": rlimits(limits)}
@@ -142,9 +128,9 @@ def confine_reading(
         settings["cgroups"] = group.join_files if group else []
     confinement = Confinement(level, settings, group)
     if level == Level.CONFINED:
-        settings["confined"] = _landlock_paths(read, folder, gpu, devices or [])
+        settings["confined"] = _landlock_paths(read, folder, gpu, shown)
     elif level == Level.SANDBOXED:
-        confinement._wrap(read, folder, gpu, devices or [])
+        confinement._wrap(read, folder, gpu, shown)
     return confinement
 
 

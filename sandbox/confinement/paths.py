@@ -6,7 +6,9 @@ for what runs inside Blender. How they are enforced: `landlock`, `bubblewrap`.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -55,11 +57,28 @@ GPU_READ = ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/class/kfd",
             "/usr/local/cuda", "/usr/local/nvidia", "/opt/rocm")  # fmt: skip
 
 
+CLOSED = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var")))
+"""Nothing in them is part of a Blender but what a distribution installs there, named in full."""
+INSTALLED_IN_CLOSED = ("/var/lib/flatpak/", "/var/lib/snapd/snap/")
+_LIKE_A_PART = re.compile(r"python\d(\.\d+)?|site-packages|dist-packages|lib-dynload|\d+\.\d+|lib(s|32|64)?")
+"""Names of folders that hold a Python's modules, a Blender's scripts, or libraries."""
+
+
 def of_blender(blender: Blender) -> list[Path]:
     """What the Blender itself consists of, our server and its libraries included."""
-    own = of_python(blender.executable) if blender.kind == "wheel" else _of_binary(blender)
+    own = list(of_python(blender.executable) if blender.kind == "wheel" else _of_binary(blender))
     vendor = [blender.vendor] if blender.vendor else []
-    return _once([*own, *map(Path, blender.facts.parts), *vendor, *OURS, *_library_folders()])
+    parts = [part for part in map(Path, blender.facts.parts) if _is_believed(part, own)]
+    return _once([*own, *parts, *vendor, *OURS, *_library_folders()])
+
+
+def _is_believed(part: Path, own: list[Path]) -> bool:
+    """Whether a folder that a Blender says it consists of may be shown to the code that runs in it. Its search path may
+    name anything, such as the sources of a module that is being worked on."""
+    real = part.resolve()
+    if any(real == closed or closed in real.parents for closed in CLOSED):
+        return str(real).startswith(INSTALLED_IN_CLOSED)
+    return any(part == one or one in part.parents for one in own) or _LIKE_A_PART.fullmatch(part.name) is not None
 
 
 def of_python(executable: Path) -> list[Path]:
@@ -121,9 +140,19 @@ def _library_folders() -> Iterator[Path]:
 
 def _is_too_much(folder: Path) -> bool:
     """Whether the folder holds a home, or everything."""
-    folder, home = folder.resolve(), os.path.expanduser("~")
-    holds_home = os.path.isabs(home) and folder in (Path(home).resolve(), *Path(home).resolve().parents)
+    folder = folder.resolve()
+    holds_home = any(folder in (home, *home.parents) for home in _homes())
     return holds_home or folder == folder.parent or folder == Path("/tmp")
+
+
+def _homes() -> list[Path]:
+    """This user's: as the environment has it, and as the system does."""
+    told = [os.path.expanduser("~")]
+    with contextlib.suppress(KeyError, ImportError):
+        import pwd
+
+        told.append(pwd.getpwuid(os.getuid()).pw_dir)
+    return [Path(home).resolve() for home in told if os.path.isabs(home) and home != "/"]
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:

@@ -134,7 +134,7 @@ def _run(level: Level, canaries: Canaries) -> subprocess.CompletedProcess[bytes]
     python = Path(sys.executable)
     read = [*paths.of_python(python), *paths.OURS]
     targets = canaries.targets | {"shutting": str(_SHUTTING) if level == Level.CONFINED else ""}
-    confinement = confining.confine_reading(level, read, canaries.folder, Limits())
+    confinement = confining.confine(level, read, canaries.folder, Limits())
     source = _ATTEMPTS.read_text(encoding="utf-8")
     command = confinement.command([str(python), "-I", "-S", "-c", source, json.dumps(targets)])
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}

@@ -13,7 +13,7 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -26,6 +26,7 @@ from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
 from sandbox.nanny.output import Output
+from sandbox.questioning import NO_CARD
 from sandbox.scratch import used_bytes
 from sandbox.tree import LINUX, MARK, Tree, resident_bytes
 
@@ -61,6 +62,7 @@ class BlenderProcess:
         epoch: str,
         level: Level = Level.PROCESS,
         *,
+        readable: Sequence[Path],
         gpu: Gpu = False,
     ) -> None:
         self.folder, self.limits = folder, limits
@@ -74,7 +76,7 @@ class BlenderProcess:
         self.output = Output(log_file, limits.output_bytes)
         self._ended_r, self._ended_w = os.pipe()
         try:
-            self.confinement = confine(level, blender, folder, limits, gpu=bool(gpu))
+            self.confinement = confine(level, list(readable), folder, limits, gpu=bool(gpu))
             self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet, self.confinement, gpu)
         except BaseException:
             os.close(self._ended_r)
@@ -225,7 +227,7 @@ def _spawn(
         return subprocess.Popen(
             confinement.command(inner),
             cwd=folder,
-            env=environment(folder, **{MARK: epoch}, **(kernels.variables(folder) if gpu else {})),
+            env=environment(folder, **{MARK: epoch}, **(kernels.variables(folder, limits) if gpu else NO_CARD)),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

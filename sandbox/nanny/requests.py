@@ -18,6 +18,8 @@ class Settings(Value):
     limits: Limits
     level: Level
     gpu: Gpu = False
+    readable: tuple[Path, ...]
+    """What the Blender consists of; told by its owner, for in a nanny the user's home is not the one to be kept out."""
     folder: Path
     """Its own: holds the socket to its owner."""
     worker_folder: Path

@@ -50,6 +50,7 @@ class Ward:
             settings.log_file,
             settings.mark,
             settings.level,
+            readable=settings.readable,
             gpu=settings.gpu,
         )
         self._link.watch(self.process)

@@ -1,6 +1,6 @@
 """A box in small, as a program of its own: one edit and one picture in a Blender, and what came of it as JSON.
 
-boxed_once.py BLENDER LEVEL
+boxed_once.py BLENDER LEVEL [FILE …]: the files are those that code in the box tries to read
 """
 
 import json
@@ -14,14 +14,22 @@ from protocol.errors import SetupFailed
 from sandbox.box import Box
 from sandbox.discovery import find_blender
 
-CODE = "bpy.ops.mesh.primitive_monkey_add()\nprint(bpy.app.binary_path)"
+CODE = """
+bpy.ops.mesh.primitive_monkey_add()
+for path in {paths!r}:
+    try:
+        open(path).close()
+        print("READ", path)
+    except OSError:
+        pass
+"""
 
 
-def main(wanted, level):
+def main(wanted, level, *files):
     try:
         blender = find_blender(wanted)
         with Box(blender=wanted, level=level, standby=False) as box:
-            outcome = box.run(CODE)
+            outcome = box.run(CODE.format(paths=files))
             picture = box.render(width_px=32, height_px=32, samples=1)
     except SetupFailed as error:
         return {"refused": f"{error.message} {error.remedy}"}
@@ -29,6 +37,7 @@ def main(wanted, level):
         "kind": outcome.kind,
         "message": outcome.message,
         "level": str(box.level),
+        "read": [line[5:] for line in outcome.stdout.splitlines() if line.startswith("READ ")],
         "picture": picture.startswith(b"\x89PNG"),
         "program": blender.facts.program,
         "flags": blender.facts.flags,

@@ -54,8 +54,8 @@ def unpacked(ground):
     return folder / "blender"
 
 
-def boxed(blender, level, env=None):
-    command = [sys.executable, str(PROGRAM), str(blender), str(level)]
+def boxed(blender, level, env=None, files=()):
+    command = [sys.executable, str(PROGRAM), str(blender), str(level), *map(str, files)]
     done = subprocess.run(command, env=env or dict(os.environ), capture_output=True, text=True, timeout=300)
     return outcome(done)
 
@@ -135,6 +135,32 @@ def test_a_read_only_install_of_another_user_without_a_home(unpacked, ground, le
 def test_without_any_home(unpacked, level):
     """As a container starts a program as a user that it has no entry for: "~" stays what it is."""
     assert_worked(boxed(unpacked, level, {**os.environ, "HOME": "~"}), level)
+
+
+def test_unpacked_right_into_a_home_it_shows_nothing_else_of_it(unpacked, ground, level):
+    (home := ground / f"home {level}").mkdir()
+    (home / ".ssh").mkdir()
+    for secret in (home / "notes.txt", home / ".ssh" / "id"):
+        secret.write_text("private")
+    shutil.copy(unpacked, home / "blender")
+    shutil.copytree(unpacked.parent / "3.4", home / "3.4", symlinks=True)
+    files = (home / "notes.txt", home / ".ssh" / "id", home / "3.4" / "scripts" / "startup" / "nodeitems_builtins.py")
+    found = boxed(home / "blender", level, {**os.environ, "HOME": str(home)}, files)
+    assert_worked(found, level)
+    assert found["read"] == [str(files[-1])]
+
+
+def test_what_a_blender_says_it_consists_of_is_believed_of_what_looks_like_it(unpacked, ground, level):
+    """A search path may name anything: here a folder of sources, and the system's settings."""
+    (sources := ground / f"sources {level}").mkdir()
+    (sources / "private.py").write_text("private")
+    said = json.dumps({"parts": [str(sources), "/etc", "/root", "/var/log", str(unpacked.parent / "3.4")]})
+    script = ground / f"says more {level}"
+    script.write_text(f"#!/bin/sh\n{shlex.quote(str(unpacked))} \"$@\"\necho\necho 'SEIG-PROBE {said}'\n")
+    script.chmod(0o755)
+    found = boxed(script, level, files=(sources / "private.py", "/etc/passwd", "/var/log/dpkg.log"))
+    assert_worked(found, level)
+    assert found["read"] == []
 
 
 def test_flags_that_its_command_line_knows_are_told(unpacked):

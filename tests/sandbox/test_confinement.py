@@ -183,7 +183,7 @@ def test_what_the_machine_lacks_is_named_with_a_remedy(monkeypatch):
 
 # ── a process at a level ──────────────────────────────────────────────────────────────────────────────────────────────
 def run(level, source, folder, limits=None, **options):
-    confinement = confining.confine_reading(level, paths.of_python(PYTHON), folder, limits or Limits())
+    confinement = confining.confine(level, paths.of_python(PYTHON), folder, limits or Limits())
     command = confinement.command([str(PYTHON), "-I", "-S", "-c", textwrap.dedent(source)])
     fds = {"pass_fds": confinement.pass_fds, "start_new_session": True}
     done = subprocess.run(
@@ -215,7 +215,7 @@ def test_a_process_runs_in_its_folder_and_leaves_no_descriptor_behind(level, tmp
 
 def test_a_wall_that_cannot_be_built_is_no_end_of_the_program(tmp_path, reachable):
     reachable(Level.SANDBOXED)
-    confinement = confining.confine_reading(Level.SANDBOXED, [], tmp_path, Limits())
+    confinement = confining.confine(Level.SANDBOXED, [], tmp_path, Limits())
     done = subprocess.run(
         confinement.command(["/no/such/program"]), pass_fds=confinement.pass_fds, capture_output=True, check=False
     )
@@ -226,7 +226,7 @@ def test_a_wall_that_cannot_be_built_is_no_end_of_the_program(tmp_path, reachabl
 def test_nothing_runs_half_confined(tmp_path, monkeypatch):
     if not landlock.version():
         lacking("no Landlock here")
-    confinement = confining.confine_reading(Level.CONFINED, [], tmp_path, Limits())
+    confinement = confining.confine(Level.CONFINED, [], tmp_path, Limits())
     confinement._settings["confined"]["write"] = [1, 2]  # what the launcher cannot make sense of
     done = subprocess.run(confinement.command(["/bin/echo", "ran"]), capture_output=True, check=False)
     assert done.returncode != 0 and b"ran" not in done.stdout
@@ -297,7 +297,7 @@ def test_a_fork_bomb_stops_at_its_limit_even_for_root_and_is_killed_at_one_strok
         os._exit(0)
     """
     limits = Limits(processes=8)
-    confinement = confining.confine_reading(Level.TREE, paths.of_python(PYTHON), tmp_path, limits)
+    confinement = confining.confine(Level.TREE, paths.of_python(PYTHON), tmp_path, limits)
     command = confinement.command([str(PYTHON), "-ISc", textwrap.dedent(source)])
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert int(started.stdout.readline()) == cgroup._tasks(limits) - 1

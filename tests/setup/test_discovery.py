@@ -159,6 +159,28 @@ def test_a_spoilt_memory_of_answers_is_written_anew(machine):
     assert machine.times_asked(blender) == 2
 
 
+def test_one_whose_libraries_cannot_be_had_is_passed_over(machine, monkeypatch):
+    first = machine.blender(machine.path / "blender", "4.2.3")
+    second = machine.blender(machine.home / "blender-3.6" / "blender", "3.6.1")
+    second.write_text(second.read_text().replace('"3.11"', '"3.10"'))
+
+    def provide(python, platform, libraries):
+        if python == "3.11":
+            raise SetupFailed("pyzmq and msgpack cannot be had.", "Set SEIG_WHEELS.")
+
+    monkeypatch.setattr("sandbox.discovery.provide", provide)
+    assert find_blender().executable == second
+    with pytest.raises(SetupFailed, match="cannot be had"):
+        find_blender(str(first))
+
+
+def test_a_relative_folder_on_path_is_as_good(machine, monkeypatch):
+    machine.blender(machine.path / "blender")
+    monkeypatch.chdir(machine.path.parent)
+    monkeypatch.setenv("PATH", machine.path.name)
+    assert [one.executable for one in find_blenders()] == [machine.path / "blender"]
+
+
 def test_a_probe_sees_no_secret_of_ours(machine, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-not-for-blender")
     machine.put(machine.path / "blender", f"/usr/bin/env > {machine.home}/env")

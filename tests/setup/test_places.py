@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import places
+from sandbox import places, wheels
 from sandbox.folders import UNFINISHED
 
 USUAL = places.USUAL_PLACES
@@ -181,9 +181,9 @@ def test_what_cannot_be_started_is_none(home):
 
 # ── wheels ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_of_the_wheels_the_default_comes_first_then_the_newest(machine):
-    for name in ("bpy-4.2", "bpy-5.10", "bpy-5.9", f"bpy-{places.DEFAULT_WHEEL}", "bpy", "bpy-5.11"):
+    for name in ("bpy-4.2", "bpy-5.10", "bpy-5.9", f"bpy-{wheels.DEFAULTS[0]}", "bpy", "bpy-5.11"):
         touched(machine.state / name / "bin" / "python")
     (machine.state / "bpy-5.11" / UNFINISHED).touch()
     found = [one.path.parts[-3] for one in places.wheels()]
-    assert found == [f"bpy-{places.DEFAULT_WHEEL}", "bpy-5.10", "bpy-5.9", "bpy-4.2", "bpy"]
+    assert found == [f"bpy-{wheels.DEFAULTS[0]}", "bpy-5.10", "bpy-5.9", "bpy-4.2", "bpy"]
     assert list(places.named("wheel")) == list(places.wheels())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from sandbox import questioning, remembered
 from sandbox.discovery import Blender, find_blenders
-from sandbox.probing import probe
+from sandbox.probing import ProbeFailed, probe
+from tests.setup.conftest import FACTS
 
 pytestmark = pytest.mark.usefixtures("only_path")
 
@@ -62,6 +64,61 @@ def test_a_wheel_is_asked_again_when_its_module_changes(machine):
     assert machine.times_asked(python) == 2
 
 
+def half_answering(machine):
+    """One that answers all but the pictures, over which it dies."""
+    return machine.put(
+        machine.path / "blender",
+        f"echo asked >> {machine.path}/blender.asked\necho 'SEIG-PROBE {FACTS}'\nkill -ABRT $$",
+    )
+
+
+def test_half_an_answer_stands_until_it_is_asked_for_again(machine):
+    blender = half_answering(machine)
+    for _ in range(2):
+        assert probe(blender, wheel=False).picture_s == {}
+    assert machine.times_asked(blender) == 1
+    probe(blender, wheel=False, ask_again=True)
+    assert machine.times_asked(blender) == 2
+
+
+def test_what_fails_at_once_is_asked_at_once_for_it_may_have_been_mended(machine):
+    blender = machine.put(machine.path / "blender", f"test -e {machine.home}/library && echo 'SEIG-PROBE {FACTS}'")
+    with pytest.raises(ProbeFailed):
+        probe(blender, wheel=False)
+    (machine.home / "library").touch()
+    assert probe(blender, wheel=False).version == "4.2.3"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"engines": ["warp"]},
+        {"picture_s": {"warp": 1.0}},
+        {"version": "5"},
+        {"version": "4.2.3\n"},
+        {"python": "../../x"},
+        {"platform": "a/b"},
+        {"program": "/usr/bin/\0blender"},
+        {"devices": [{"kind": "CUDA", "name": "\x1b[2Jcard"}]},
+        {"dialect": {"names": ["\x1b[31m" * 9]}},
+        {"exporters": ["exe"]},
+    ],
+    ids=str,
+)
+def test_answers_that_no_blender_gives_make_it_unusable(machine, lie):
+    said = json.dumps({**json.loads(FACTS), **lie})
+    (machine.home / "said").write_text(f"SEIG-PROBE {said}\n", encoding="utf-8")
+    blender = machine.put(machine.path / "blender", f"/bin/cat {machine.home}/said")
+    with pytest.raises(ProbeFailed, match="answers no question"):
+        probe(blender, wheel=False)
+
+
+@pytest.mark.parametrize("script", ["kill -35 $$", '/usr/bin/python3 -c \'print("SEIG-PROBE " + "[" * 100000)\''])
+def test_a_nameless_signal_and_endless_nesting_are_reasons_like_others(machine, script):
+    with pytest.raises(ProbeFailed):
+        probe(machine.put(machine.path / "blender", script), wheel=False)
+
+
 def test_several_are_asked_side_by_side_and_listed_in_their_order(machine):
     """Each waits until the other was started, so one after the other they would wait for ever."""
     for name, other in (("4.2.0", "4.5.0"), ("4.5.0", "4.2.0")):
@@ -96,7 +153,7 @@ def test_every_real_blender_of_this_machine_says_all_that_it_can_do(monkeypatch)
         assert {"cycles", "eevee", "workbench"} <= set(facts.engines), blender.version
         assert 0 < facts.picture_s["cycles"] < questioning.PICTURES_S and facts.start_s > 0
         assert "CPU" in {device.kind for device in facts.devices} and "CPU" not in facts.gpus
-        assert "gltf" in facts.exporters and "cycles" in facts.build_options
+        assert ("gltf" in facts.exporters) == facts.numpy and "cycles" in facts.build_options
         assert facts.platform.startswith(("linux-", "macosx-", "win")) and facts.python.startswith("3.")
         assert Path(facts.program).is_file() and all(Path(part).is_dir() for part in facts.parts)
         assert set(facts.flags) <= {"--offline-mode", "-noaudio"}
