@@ -39,7 +39,7 @@ def _begun(
     folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, source: str
 ) -> Journal:
     """The run's journal; a new one begins with what the run is."""
-    journal = Journal(folder.path)
+    journal = Journal(folder.path, folder.fence)
     write_atomically(folder.reference, reference.png)
     now = {**identity(config, reference), "model": _id_of(model, config)}
     if journal.begun:
