@@ -34,7 +34,8 @@ def holder(tmp_path):
 
 def from_elsewhere(folder, age_s):
     """Let the run look as if a process of another machine held it, with its last sign of life that long ago."""
-    there = read_holder(folder).model_copy(update={"space": "another machine", "host": "render7", "pid": 1})
+    elsewhere = {"space": "another machine", "host": "render7", "pid": 1, "released": False}
+    there = read_holder(folder).model_copy(update=elsewhere)
     write_atomically(folder / "lease.json", there.model_dump_json())
     now = time.time()
     os.utime(folder / "lease.json", (now - age_s, now - age_s))
