@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
-
 STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
 
@@ -48,44 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _tell(error: BaseException) -> int:
     """Say what ended the command, and the exit code for it."""
-    from protocol.errors import BlenderError, BreakerOpen, SetupFailed
-    from sandbox.snapshots import SnapshotUnfit
+    from agent.failures import failure_of  # takes a while, and --help needs none of it
 
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
-        error = cause if cause.filename else OSError(f"{str(error).rstrip('.')}. {_way_out(cause)}")
-    if isinstance(error, RunError):
-        message, code = str(error), error.exit_code
-    elif isinstance(error, BreakerOpen):
-        message, code = f"{error.message} {error.remedy}", 75
-    elif isinstance(error, SetupFailed):
-        message, code = f"{error.message} {error.remedy}", 69
-    elif isinstance(error, SnapshotUnfit):
-        message, code = f"{error}. The run folder is damaged: start anew with --fresh, or in another folder.", 70
-    elif isinstance(error, BlenderError):
-        message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
-    elif isinstance(error, OSError):
-        message, code = f"{_reason(error)}. {_way_out(error)}", 69
-    elif isinstance(error, KeyboardInterrupt):
-        message, code = "interrupted.", 75
-    else:
+    failure = failure_of(error)
+    if failure.is_defect:
         traceback.print_exception(error)
-        message, code = "this is a defect of the program; please report the lines above.", 70
     with contextlib.suppress(OSError):
-        print(f"seig: {message.strip()}", file=sys.stderr, flush=True)
-    return code
-
-
-def _reason(error: OSError) -> str:
-    """With the file or folder, which some errors lack."""
-    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
-    return f"{place}: {(error.strerror or str(error)).lower()}" if place else str(error).rstrip(".")
-
-
-def _way_out(error: OSError) -> str:
-    if error.errno in NO_ROOM:
-        return "Make room, then resume the run."
-    return "See to its rights, or choose another folder." if error.errno in NOT_ALLOWED else ""
+        print(f"seig: {failure.message.strip()}", file=sys.stderr, flush=True)
+    return failure.exit_code
 
 
 def _open_streams() -> None:

@@ -126,8 +126,9 @@ class Cluster:
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o600)
         files = {name: self.folder / f"munge.{name}" for name in ("socket", "pid", "seed", "log")}
-        command = ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={files['socket']}",
-                   f"--pid-file={files['pid']}", f"--seed-file={files['seed']}", f"--log-file={files['log']}"]  # fmt: skip
+        names = {"socket": "--socket", "pid": "--pid-file", "seed": "--seed-file", "log": "--log-file"}
+        places = [f"{names[name]}={file}" for name, file in files.items()]
+        command = ["munged", "--foreground", "--force", f"--key-file={key}", *places]
         with open(self.folder / "munged.out", "ab") as output:
             self._daemons["munged"] = subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
