@@ -1,4 +1,4 @@
-"""Owns what a command that fails comes to: in a user's words, as the exit code that a farm reads, as a class of failure.
+"""Owns what a command that fails comes to: in words, as the exit code that a farm reads, as a class of failure.
 
 The classes are those of a batch's report; what a farm does about each is documented in docs/farm.md.
 """
