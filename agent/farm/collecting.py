@@ -100,7 +100,7 @@ def _html(root: Path, title: str, outcomes: Sequence[Outcome], totals: Totals) -
     ]
     failed = sorted((row for row in rows if row["outcome"].state == "failed"), key=_by_class)
     others = [row for row in rows if row["outcome"].state != "failed"]
-    return _template().render(title=title, totals=totals, rows=others, failed=failed)
+    return str(_template().render(title=title, totals=totals, rows=others, failed=failed))
 
 
 def _by_class(row: dict[str, Any]) -> str:
