@@ -57,12 +57,16 @@ class Holder(Value):
         return f"process {self.pid} on {self.host}" + (f" (job {self.job})" if self.job else "")
 
 
+class RunHeld(Interrupted):
+    """Another live process works in the run."""
+
+
 class LeaseLost(Interrupted):
     """Another process took the run over: this one was taken for dead."""
 
 
 class Lease:
-    """Hold a run: raises Interrupted (exit code 75) while another live process does. A context manager, once."""
+    """Hold a run: raises RunHeld (exit code 75) while another live process does. A context manager, once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._file = folder, folder / "lease.json"
@@ -72,14 +76,14 @@ class Lease:
 
     def __enter__(self) -> Lease:
         if (other := live_holder(self._folder)) is not None:
-            raise Interrupted(f"{self._folder} is being worked on by {other}.", "Wait, or stop it.")
+            raise RunHeld(f"{self._folder} is being worked on by {other}.", "Wait, or stop it.")
         epoch = _newest_epoch(self._folder) + 1
         try:
             if _is_being_taken(self._folder, epoch - 1):
                 raise FileExistsError
             os.close(os.open(_mark(self._folder, epoch), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
-            raise Interrupted(f"{self._folder} is being taken by another process.", "Wait, or stop it.") from None
+            raise RunHeld(f"{self._folder} is being taken by another process.", "Wait, or stop it.") from None
         self.holder = _holder(epoch)
         self._write()
         for old in range(max(0, epoch - 2 * KEPT_MARKS), epoch - KEPT_MARKS):

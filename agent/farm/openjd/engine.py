@@ -1,0 +1,121 @@
+"""Owns the job template of a batch, and the runner that checks and runs it on this machine.
+
+Source: Open Job Description, template schema 2023-09. AWS Deadline Cloud takes the same template; what it calls limits
+are the amounts here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.errors import NodeUnfit, UsageError
+from agent.farm.batch import Batch
+from agent.runs.folder import write_json
+from protocol.models import Value
+from sandbox.folders import ROOT
+
+NOTIFY_S = 60
+"""Between asking a task to stop and killing it."""
+DEFAULT_MINUTES = 24 * 60
+
+
+class Wanted(Value):
+    """What each task asks its host for."""
+
+    cpus: int = 2
+    memory_mib: int = 4096
+    minutes: int | None = None
+    slots: str = ""
+    """Name of the farm's limit on runs that talk to the model's service: "vlm_slots"."""
+
+
+def write_template(batch: Batch, run: Sequence[str], collect: Sequence[str], wanted: Wanted) -> Path:
+    """The job as a file. `run` is the command of a row without its --index, `collect` that of the report."""
+    path = batch.folder / "template.json"
+    write_json(path, template(batch, run, collect, wanted))
+    return path
+
+
+def check(path: Path) -> None:
+    """Raises UsageError where the runner refuses the template."""
+    done = subprocess.run([_program(), "check", str(path)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UsageError(f"openjd refuses {path}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
+
+
+def run_here(path: Path, indices: Sequence[int]) -> int:
+    """Run the rows on this machine, one after the other, in the foreground; the runner's exit code."""
+    tasks = ",".join(f'{{"Index": {index}}}' for index in indices)
+    command = [_program(), "run", str(path), "--step", "Run", "--tasks", f"[{tasks}]"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def template(batch: Batch, run: Sequence[str], collect: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "amounts": [
+            {"name": "amount.worker.vcpu", "min": wanted.cpus},
+            {"name": "amount.worker.memory", "min": wanted.memory_mib},
+            *([{"name": f"amount.{wanted.slots}", "min": 1}] if wanted.slots else []),
+        ]
+    }
+    return {
+        "specificationVersion": "jobtemplate-2023-09",
+        "name": f"SEIG {batch.title}"[:64],
+        "parameterDefinitions": [
+            _path("Manifest", "FILE", "IN", batch.manifest),
+            _path("Out", "DIRECTORY", "INOUT", batch.root),
+            _path("Program", "DIRECTORY", "NONE", ROOT),
+            {"name": "Python", "type": "STRING", "default": sys.executable},
+            {"name": "Count", "type": "INT", "default": len(batch.rows), "minValue": 1},
+        ],
+        "steps": [
+            {
+                "name": "Run",
+                "parameterSpace": {
+                    "taskParameterDefinitions": [{"name": "Index", "type": "INT", "range": "1-{{Param.Count}}"}]
+                },
+                "hostRequirements": host,
+                "script": _script([*run, "--progress", "openjd", "--index", "{{Task.Param.Index}}"], wanted.minutes),
+            },
+            {
+                "name": "Collect",
+                "dependencies": [{"dependsOn": "Run"}],
+                "script": _script(collect, 60),
+            },
+        ],
+    }
+
+
+def _path(name: str, kind: str, flow: str, default: Path) -> dict[str, Any]:
+    return {"name": name, "type": "PATH", "objectType": kind, "dataFlow": flow, "default": str(default)}
+
+
+def _script(arguments: Sequence[str], minutes: int | None) -> dict[str, Any]:
+    """The run is the task's own process, so that it is the one that is told to stop."""
+    return {
+        "actions": {
+            "onRun": {
+                "command": "{{Param.Python}}",
+                "args": ["-c", _START, "{{Param.Program}}", *arguments],
+                "timeout": 60 * (minutes or DEFAULT_MINUTES),
+                "cancelation": {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": NOTIFY_S},
+            }
+        }
+    }
+
+
+_START = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('agent', run_name='__main__')"
+"""`python -m agent` from a checkout, whatever folder the task begins in."""
+
+
+def _program() -> str:
+    beside = Path(sys.executable).with_name("openjd")
+    found = shutil.which("openjd") or (str(beside) if beside.is_file() else None)
+    if found is None:
+        raise NodeUnfit("Open Job Description's runner is not installed here.", "Install it: pip install openjd-cli")
+    return found
