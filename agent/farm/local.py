@@ -1,0 +1,175 @@
+"""Owns a batch on one machine: rows as processes side by side, as memory and cores allow, until every row is final.
+
+A row is the same command that a farm's engine calls, so one that is slow, broken or killed holds up no other, and a
+batch that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import psutil
+
+from agent.errors import Interrupted
+from agent.farm.batch import Batch
+from agent.farm.manifest import Row
+from agent.farm.outcomes import FINAL_STATES, Outcome, outcome_of
+from sandbox.limits import GIB
+
+ROW_BYTES = 2 * GIB
+"""What a run with an active Blender and a standby takes at the default sizes."""
+ROW_CORES = 2
+LOOK_S = 0.2
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
+"""Before a row that was interrupted starts again; twice as long each time."""
+END_S = 5.0
+"""For a row to stop by itself when it is asked to."""
+UNFIT, LATER = 69, 75
+UNFIT_AT_MOST = 3
+"""Rows in a row that this machine cannot do before the batch stops: more would fare no better."""
+
+
+@dataclass
+class Task:
+    """A row that is not final yet."""
+
+    row: Row
+    starts: int = 0
+    not_before: float = 0.0
+    process: subprocess.Popen[bytes] | None = None
+    began: float = field(default=0.0)
+
+
+class LocalBatch:
+    """Works until every row is final, the machine turns out unfit, or it is asked to stop."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        command: Sequence[str],
+        *,
+        at_once: int | None = None,
+        minutes: float | None = None,
+        retry_failed: bool = False,
+        tell: Callable[[LocalBatch], None] = lambda batch: None,
+    ) -> None:
+        """`command`: of a row, without its --index. `minutes`: after which a row that did not stop itself is ended.
+        `tell` is called some times a second."""
+        self.batch, self._command, self._tell = batch, list(command), tell
+        self._minutes = minutes
+        self.at_once = at_once or at_once_here()
+        self._retry_failed = retry_failed
+        self.waiting: deque[Task] = deque()
+        self.running: list[Task] = []
+        self.ended: dict[int, Outcome] = {}
+        """By index: rows that are final, or that this batch has given up for now."""
+        self._unfit = 0
+
+    def run(self) -> None:
+        """Raises Interrupted when it is asked to stop: rows under way have stopped where they were."""
+        for row in self.batch.rows:
+            outcome = outcome_of(self.batch.root / row.id, row)
+            if outcome.is_final and not (self._retry_failed and outcome.state == "failed"):
+                self.ended[row.index] = outcome
+            else:
+                self.waiting.append(Task(row))
+        try:
+            while self.waiting or self.running:
+                self._start_some()
+                self._tell(self)
+                time.sleep(LOOK_S)
+                self._look()
+        finally:
+            self._stop_all()
+            self._tell(self)
+
+    def _start_some(self) -> None:
+        now = time.monotonic()
+        for _ in range(len(self.waiting)):
+            if len(self.running) >= self.at_once or not self.waiting:
+                return
+            task = self.waiting.popleft()
+            if task.not_before > now or (self.running and not _has_room()):
+                self.waiting.append(task)
+            else:
+                self._start(task)
+
+    def _start(self, task: Task) -> None:
+        task.starts, task.began = task.starts + 1, time.monotonic()
+        retry = ["--retry-failed"] if self._retry_failed and task.starts == 1 else []
+        with (self.batch.logs / f"{task.row.id}.out").open("ab") as output:
+            task.process = subprocess.Popen(
+                [*self._command, *retry, "--index", str(task.row.index)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on
+            )
+        self.running.append(task)
+
+    def _look(self) -> None:
+        for task in list(self.running):
+            assert task.process is not None
+            code = task.process.poll()
+            if code is not None:
+                self.running.remove(task)
+                self._take(task, code)
+            elif self._minutes is not None and time.monotonic() - task.began > 60 * self._minutes:
+                _end(task.process)
+
+    def _take(self, task: Task, code: int) -> None:
+        """What a row's exit code means; what its folder says is what counts."""
+        outcome = outcome_of(self.batch.root / task.row.id, task.row)
+        self._unfit = self._unfit + 1 if code == UNFIT else 0
+        if outcome.state in FINAL_STATES or code == UNFIT:
+            self.ended[task.row.index] = outcome
+        else:
+            task.not_before = time.monotonic() + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (task.starts - 1))
+            self.waiting.append(task)
+        if self._unfit >= UNFIT_AT_MOST:
+            raise Interrupted(
+                f"this machine could not do {self._unfit} rows one after the other: {outcome.message}",
+                "Mend that, then give the same command again.",
+            )
+
+    def _stop_all(self) -> None:
+        processes = [task.process for task in self.running if task.process is not None]
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + END_S
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _end(process)
+
+
+def at_once_here() -> int:
+    """How many rows this machine bears at the same time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores // ROW_CORES, int(psutil.virtual_memory().available // ROW_BYTES)))
+
+
+def _has_room() -> bool:
+    return bool(psutil.virtual_memory().available > ROW_BYTES)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its Blenders die with it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def row_command(*options: str) -> list[str]:
+    """The command of a row on this machine."""
+    return [sys.executable, "-m", "agent", "run", *options]
