@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
 from agent.farm.batch import Batch
+from agent.farm.ranges import ranges
 from agent.runs.folder import write_json
 from protocol.models import Value
 from sandbox.folders import ROOT
@@ -34,10 +35,13 @@ class Wanted(Value):
     """Name of the farm's limit on runs that talk to the model's service: "vlm_slots"."""
 
 
-def write_template(batch: Batch, run: Sequence[str], collect: Sequence[str], wanted: Wanted) -> Path:
-    """The job as a file. `run` is the command of a row without its --index, `collect` that of the report."""
+def write_template(
+    batch: Batch, indices: Sequence[int], run: Sequence[str], collect: Sequence[str], wanted: Wanted
+) -> Path:
+    """The job of these rows as a file. `run` is the command of a row without its --index, `collect` the report's; of
+    both, what follows "-m agent" counts, and the batch's own paths become the job's parameters."""
     path = batch.folder / "template.json"
-    write_json(path, template(batch, run, collect, wanted))
+    write_json(path, template(batch, indices, run, collect, wanted))
     return path
 
 
@@ -48,14 +52,17 @@ def check(path: Path) -> None:
         raise UsageError(f"openjd refuses {path}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
 
 
-def run_here(path: Path, indices: Sequence[int]) -> int:
-    """Run the rows on this machine, one after the other, in the foreground; the runner's exit code."""
-    tasks = ",".join(f'{{"Index": {index}}}' for index in indices)
-    command = [_program(), "run", str(path), "--step", "Run", "--tasks", f"[{tasks}]"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+def run_here(path: Path, indices: Sequence[int]) -> None:
+    """Run the rows on this machine, one after the other, in the foreground: each as a session of its own, for the
+    runner ends a session at the first task that fails."""
+    for index in indices:
+        command = [_program(), "run", str(path), "--step", "Run", "--task-param", f"Index={index}"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 
-def template(batch: Batch, run: Sequence[str], collect: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+def template(
+    batch: Batch, indices: Sequence[int], run: Sequence[str], collect: Sequence[str], wanted: Wanted
+) -> dict[str, Any]:
     host: dict[str, Any] = {
         "amounts": [
             {"name": "amount.worker.vcpu", "min": wanted.cpus},
@@ -71,24 +78,32 @@ def template(batch: Batch, run: Sequence[str], collect: Sequence[str], wanted: W
             _path("Out", "DIRECTORY", "INOUT", batch.root),
             _path("Program", "DIRECTORY", "NONE", ROOT),
             {"name": "Python", "type": "STRING", "default": sys.executable},
-            {"name": "Count", "type": "INT", "default": len(batch.rows), "minValue": 1},
         ],
         "steps": [
             {
                 "name": "Run",
                 "parameterSpace": {
-                    "taskParameterDefinitions": [{"name": "Index", "type": "INT", "range": "1-{{Param.Count}}"}]
+                    "taskParameterDefinitions": [{"name": "Index", "type": "INT", "range": ranges(indices)}]
                 },
                 "hostRequirements": host,
-                "script": _script([*run, "--progress", "openjd", "--index", "{{Task.Param.Index}}"], wanted.minutes),
+                "script": _script([*_run(batch, run), *_TASK], wanted.minutes),
             },
             {
                 "name": "Collect",
                 "dependencies": [{"dependsOn": "Run"}],
-                "script": _script(collect, 60),
+                "script": _script(_run(batch, collect), 60),
             },
         ],
     }
+
+
+_TASK = ("--progress", "openjd", "--path-map", "{{Session.PathMappingRulesFile}}", "--index", "{{Task.Param.Index}}")
+
+
+def _run(batch: Batch, command: Sequence[str]) -> list[str]:
+    """Its arguments, with the job's parameters in the place of paths."""
+    places = {str(batch.manifest): "{{Param.Manifest}}", str(batch.root): "{{Param.Out}}"}
+    return [places.get(word, word) for word in command[command.index("agent") + 1 :]]
 
 
 def _path(name: str, kind: str, flow: str, default: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
 from agent.farm.batch import Batch
+from agent.farm.ranges import ranges
 from agent.runs.journal import write_atomically
 from protocol.models import Value
 from sandbox.folders import ROOT
@@ -92,7 +93,7 @@ def _script(batch: Batch, script: Path, indices: Sequence[int], offset: int, run
         _template().render(
             script=script,
             name=f"seig-{batch.title}"[:60],
-            array=_ranges(indices) + most,
+            array=ranges(indices) + most,
             logs=batch.logs,
             options=[*options, *wanted.more],
             working_folder=ROOT,
@@ -102,17 +103,6 @@ def _script(batch: Batch, script: Path, indices: Sequence[int], offset: int, run
             restarts=wanted.restarts,
         )
     )
-
-
-def _ranges(indices: Sequence[int]) -> str:
-    """As short as it can be said: "1-4,7,9-10"."""
-    parts: list[list[int]] = []
-    for index in sorted(indices):
-        if parts and index == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], index]
-        else:
-            parts.append([index])
-    return ",".join("-".join(map(str, part)) for part in parts)
 
 
 @functools.cache

@@ -1,0 +1,213 @@
+"""Owns what `batch` and `farm submit|status|collect|retry` do: call the engine, read the folders, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.console import answer
+from agent.errors import UsageError
+from agent.farm.batch import Batch, begin_batch, open_batch
+from agent.farm.collecting import collect as write_report
+from agent.farm.collecting import totals_of
+from agent.farm.local import LocalBatch, row_command
+from agent.farm.manifest import read_manifest, refuse_missing_pictures
+from agent.farm.openjd import engine as openjd
+from agent.farm.outcomes import outcomes
+from agent.farm.slurm import engine as slurm
+from agent.runs.folder import write_json
+from protocol.models import Value
+from sandbox.calling import command
+
+UNFINISHED = 75
+SPARE = 1.1
+"""An engine's time limit is so much longer than the run's own, which ends it in good order."""
+
+
+class Submission(Value):
+    """What was handed to an engine last; the engine itself knows what has become of it."""
+
+    engine: str
+    jobs: tuple[str, ...] = ()
+    command: tuple[str, ...]
+    """Of a row, without its --index."""
+    wanted: dict[str, Any]
+
+
+def batch(options: argparse.Namespace) -> int:
+    """Every row of a manifest on this machine; 0 when each is final."""
+    begun = _begun(options)
+    run = _run_options(options.run)
+    minutes = SPARE * run.max_minutes if run.max_minutes else None
+    from agent.farm.overview import Overview
+
+    with Overview() as overview:
+        rows = LocalBatch(
+            begun,
+            _row(begun, options.run),
+            at_once=options.at_once,
+            minutes=minutes,
+            retry_failed=options.retry_failed,
+            tell=overview,
+        )
+        rows.run()
+    return _collected(begun)
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Hand a batch to a farm's engine."""
+    begun = _begun(options)
+    _refuse_too_dear(options, len(begun.rows))
+    submission = Submission(engine=options.engine, command=tuple(_row(begun, options.run)), wanted=_wanted(options))
+    return _hand_in(begun, submission, [row.index for row in begun.rows], options)
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Hand in again what is not final, and with --failed what has failed for good."""
+    begun, before = open_batch(options.root), _submission(options.root)
+    wanted = ("failed",) if options.failed else ()
+    left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
+    if not left:
+        answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
+        return 0
+    run = [*before.command, "--retry-failed"] if options.failed else list(before.command)
+    return _hand_in(begun, before.model_copy(update={"command": tuple(run)}), left, options)
+
+
+def status(options: argparse.Namespace) -> int:
+    """What has become of each row, and what the engine says of those that wait; 0 if all are final."""
+    begun = open_batch(options.root)
+    found = outcomes(begun.root, begun.rows)
+    totals = totals_of(found)
+    waiting = _queue(options.root)
+    if options.json:
+        rows = [each.model_dump(mode="json") for each in found]
+        answer(json.dumps({"totals": totals.model_dump(mode="json"), "queue": waiting, "rows": rows}, indent=1))
+    else:
+        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(waiting)]))
+    return 0 if totals.is_final else UNFINISHED
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Write batch.json, batch.csv and batch.html; 0 only if every row is final."""
+    return _collected(open_batch(options.root))
+
+
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _begun(options: argparse.Namespace) -> Batch:
+    """Nothing is written for a manifest that cannot be run."""
+    manifest = read_manifest(options.manifest)
+    refuse_missing_pictures(options.manifest, manifest.rows)
+    _run_options(options.run)
+    return begin_batch(options.out, options.manifest, manifest)
+
+
+def _run_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """What stands after "--", as `run` understands it; ends with a usage message where it does not."""
+    from agent.cli import parse
+
+    return parse(["run", *arguments, "--", "picture.png"])
+
+
+def _row(batch: Batch, arguments: Sequence[str]) -> list[str]:
+    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *arguments)
+
+
+def _refuse_too_dear(options: argparse.Namespace, rows: int) -> None:
+    """Raises UsageError where the rows together might cost more than the batch may."""
+    cap, most = _run_options(options.run).max_cost, options.batch_max_cost
+    if most is None:
+        return
+    if cap is None:
+        message = "--batch-max-cost needs a bound of each run to reckon with."
+        raise UsageError(message, f"Give one: -- --max-cost {most / rows:.2f}")
+    if rows * cap > most:
+        message = f"{rows} rows at up to ${cap:.2f} each may cost ${rows * cap:.2f}, more than ${most:.2f}."
+        raise UsageError(message, f"Lower --max-cost to {most / rows:.2f}, or raise --batch-max-cost.")
+
+
+def _wanted(options: argparse.Namespace) -> dict[str, Any]:
+    run = _run_options(options.run)
+    minutes = options.minutes or (round(SPARE * run.max_minutes) + 1 if run.max_minutes else None)
+    shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
+    if options.engine == "openjd":
+        return openjd.Wanted(**shared, slots=options.slots).model_dump()
+    own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
+    return slurm.Wanted(**shared, **own, more=tuple(options.sbatch)).model_dump()
+
+
+def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
+    collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
+    if submission.engine == "slurm":
+        run = [*submission.command, "--threads", str(submission.wanted["cpus"])]
+        jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
+        report = slurm.submit_after(batch, jobs, collecting)
+        write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
+        answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
+               f"How it goes: {command('farm', 'status', str(batch.root))}")  # fmt: skip
+        return 0
+    write_json(batch.folder / "submission.json", submission.model_dump())
+    path = openjd.write_template(batch, indices, submission.command, collecting, openjd.Wanted(**submission.wanted))
+    openjd.check(path)
+    if options.write_only:
+        answer(f"The job is described in {path}. Run it: openjd run {shlex.quote(str(path))}, or submit it to a farm.")
+        return 0
+    openjd.run_here(path, indices)
+    return _collected(batch)
+
+
+def _submission(root: Path) -> Submission:
+    try:
+        return Submission.model_validate_json((root / "farm" / "submission.json").read_bytes())
+    except (OSError, ValueError):
+        raise UsageError(f"nothing of {root} was submitted yet.", "Submit it: farm submit MANIFEST --out …") from None
+
+
+def _collected(batch: Batch) -> int:
+    found = outcomes(batch.root, batch.rows)
+    totals = write_report(batch.root, batch.title, found)
+    answer(f"{_summary(batch, found)}\nreport     {batch.root / 'batch.html'}")
+    return 0 if totals.is_final else UNFINISHED
+
+
+def _summary(batch: Batch, found: Sequence[Any]) -> str:
+    totals = totals_of(found)
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(totals.states.items()))
+    price = "unknown price" if totals.usd is None else f"${totals.usd:.2f}"
+    score = f", mean PSNR {totals.psnr_db} dB" if totals.psnr_db is not None else ""
+    failed = ", ".join(f"{count} {name}" for name, count in sorted(totals.failures.items()))
+    return (
+        f"batch      {batch.root}: {totals.final} of {totals.rows} rows final ({states}){score}\n"
+        f"spent      {totals.calls} model calls, {price}, {totals.minutes:.1f} minutes of runs"
+        + (f"\nfailures   {failed}" if failed else "")
+    )
+
+
+def _under_way(found: Sequence[Any]) -> list[str]:
+    shown = [each for each in found if each.state in ("running", "lost", "stopped")]
+    return [
+        f"  row {each.index} {each.id}: {each.state}, {each.where or '…'}, {each.percent:.0f} %"
+        + (f" on {each.host}" if each.host else "")
+        for each in shown
+    ]
+
+
+def _queue(root: Path) -> dict[str, int]:
+    """State in the engine → tasks; what it no longer knows of has ended."""
+    try:
+        submission = _submission(root)
+    except UsageError:
+        return {}
+    return dict(Counter(slurm.queue(submission.jobs).values())) if submission.engine == "slurm" else {}
+
+
+def _queue_lines(waiting: dict[str, int]) -> list[str]:
+    return (
+        [f"queue      {', '.join(f'{count} {state.lower()}' for state, count in waiting.items())}"] if waiting else []
+    )
