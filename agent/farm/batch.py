@@ -81,7 +81,7 @@ def open_batch(root: Path, path_map: PathMap | None = None) -> Batch:
     try:
         known = _Record.model_validate_json(record.read_bytes())
     except FileNotFoundError:
-        begin = command("farm", "submit", "MANIFEST", out=root)
+        begin = command("farm submit", "MANIFEST", out=root)
         raise UsageError(f"{root} holds no batch.", f"Begin one: {begin}") from None
     except (OSError, ValueError) as error:
         raise InputUnreadable(f"{record} cannot be read: {str(error)[:200]}.", "Begin the batch anew.") from None

@@ -150,7 +150,7 @@ def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], optio
         report = slurm.submit_after(batch, jobs, collecting)
         write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
         answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
-               f"How it goes: {command('farm', 'status', str(batch.root))}")  # fmt: skip
+               f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
         return 0
     write_json(batch.folder / "submission.json", submission.model_dump())
     path = openjd.write_template(batch, indices, submission.command, collecting, openjd.Wanted(**submission.wanted))
