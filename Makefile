@@ -1,5 +1,5 @@
 # One picture in; an editable Blender scene, and the program that builds it, out.
-# Every target does its own set-up under this folder: .venv for the agent, .blender for Blender's wheel.
+# Every target does its own set-up under this folder: .venv for the agent, .blender for Blenders that are fetched.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -8,17 +8,18 @@ MAKEFLAGS += --no-print-directory
 
 # Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
 # no shell takes any part of them for a command. Only ARGS is shell words.
-NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY N
+NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 ARGS ?=
 
 AGENT := .venv/bin/python
-PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py
+PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py \
+	$(wildcard tests/plain/*_cases.py)
 
 ANY_PYTHON := "$${PYTHON:-python3}"
 
-# $(call set-up,WHAT): with PYTHON if given, else with a Python that fits and that the machine's python3 finds.
+# $(call set-up,WHAT[ OPTIONS]): with PYTHON if given, else with a Python that fits and that the machine's python3 finds.
 define set-up
 @$(ANY_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null || { \
 	echo "set-up: $${PYTHON:-python3} is no Python 3.8 or newer. Install one: apt-get install python3 python3-venv" >&2; exit 69; }
@@ -28,7 +29,7 @@ endef
 .PHONY: help
 help: ## list what you can do
 	@echo "make run IMAGE=photo.jpg   turns a picture into a Blender scene. More:"
-	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] [ARGS="--preset quick"]
@@ -59,6 +60,11 @@ calibrate: ## [MODEL=…] [OUT=folder] [BLENDER=/path] [ARGS="--stages material"
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
 	@$(AGENT) -m pytest -q -m "not live and not faults" $(ARGS)
+
+.PHONY: matrix
+matrix: ## the same tests with every Blender, as a table [ONLY=4.2] [ARGS="--write docs/blenders.md"]
+	$(call set-up,matrix)
+	@$(AGENT) -m tests.matrix $${ONLY:+--only="$$ONLY"} $(ARGS)
 
 .PHONY: faults
 faults: ## try every fault of the catalogue at the levels that this machine offers [ARGS="--write docs/faults.md"]
@@ -103,15 +109,20 @@ blenders: ## the Blenders found on this machine
 setup: ## only the set-up that a run needs
 	$(call set-up,run)
 
-.PHONY: wheel
-wheel: ## fetch Blender as a Python wheel, whatever else is installed
-	$(call set-up,wheel)
+.PHONY: blender
+blender: ## [VERSION=4.2|4.5|5.0|5.1|5.2]: fetch a Blender as a Python wheel, whatever else is installed
+	$(call set-up,blender $${VERSION:+--version="$$VERSION"})
+
+.PHONY: wheelhouse
+wheelhouse: ## [DIR=wheels] [VERSION=4.5]: collect what machines without a network need; VERSION: a Blender too
+	$(call set-up,agent)
+	@$(AGENT) -m sandbox.wheelhouse $${VERSION:+--version="$$VERSION"} -- "$${DIR:-wheels}"
 
 .PHONY: examples
 examples: ## render the pictures in examples/ anew, from their own models
 	$(call set-up,agent)
-	$(call set-up,wheel)
-	@.blender/bpy/bin/python -I examples/make_examples.py
+	$(call set-up,blender --version=4.5)
+	@.blender/bpy-4.5/bin/python -I examples/make_examples.py
 
 .PHONY: lock
 lock: ## write requirements/*.txt anew, with the newest versions that fit

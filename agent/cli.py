@@ -27,6 +27,7 @@ EXIT_CODES = """exit codes:
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
   78  a setting in a file, a key or a model is refused"""
 
+GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print result and spending as JSON")
     verify = _add(commands, "verify", "rebuild a finished run's scene from its program and compare", "verify")
     verify.add_argument("folder", type=_folder, metavar="DIR")
-    verify.add_argument("--blender", help="Blender to use; the proof needs the version that made the scene")
+    verify.add_argument("--blender", help="Blender to build it in; default: the one that made the scene")
     verify.add_argument("--json", action="store_true", help="print the proof as JSON")
     doctor = _add(commands, "doctor", "what this machine has and lacks, with a fix for each thing missing", "doctor")
     doctor.add_argument("--json", action="store_true")
@@ -168,7 +169,8 @@ def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
         "--level", metavar="L", help="isolation of Blender: L0 to L3; default: the best that holds here"
     )
     parser.add_argument("--require-level", metavar="L", help="do not run below this isolation level")
-    parser.add_argument("--gpu", action="store_true", help="let Blender use the graphics cards")
+    parser.add_argument("--gpu", action="store_const", const=True, help="render with the graphics cards")
+    parser.add_argument("--gpu-kind", dest="gpu", choices=GPU_KINDS, help="the same, by one way to use them alone")
     parser.add_argument("--fresh", action="store_true", help="move what is in DIR aside and start anew")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -216,11 +218,14 @@ def _add(commands: argparse._SubParsersAction[_Parser], name: str, text: str, co
 
 
 def _call(name: str, options: argparse.Namespace) -> int:
-    if name in ("doctor", "blenders"):
-        from agent import doctor
+    if name == "doctor":
+        from agent.doctor import doctor
 
-        call = doctor.doctor if name == "doctor" else doctor.blenders
-        return int(call(options.json))
+        return doctor(options.json)
+    if name == "blenders":
+        from agent.blenders import blenders
+
+        return blenders(options.json)
     from agent.runs.stopping import stopping
 
     with stopping():

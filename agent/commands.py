@@ -14,19 +14,24 @@ from typing import Any, TextIO
 from agent.config import Config, load_config, with_budget, with_model
 from agent.console import answer
 from agent.delivery import Result
-from agent.errors import ConfigurationError, InputUnreadable, NodeUnfit, UsageError
+from agent.errors import ConfigurationError, InputUnreadable, UsageError
 from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
+from agent.rebuild.elsewhere import verify_elsewhere
+from agent.rebuild.program import made_with
+from agent.rebuild.proof import Proof
+from agent.rebuild.proof import verify as prove_again
 from agent.runs.branching import branch, branch_path
 from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.recording import recorded_settings
 from agent.stages.table import CAMERA, REFINING
 from agent.tools.base import tell
+from agent.which_blender import to_go_on, to_verify
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
-from sandbox.discovery import Blender, find_blender, find_blenders
+from sandbox.discovery import Blender, find_blender
 
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
@@ -37,13 +42,14 @@ def run(options: argparse.Namespace) -> int:
     config = with_model(load_config(_settings(options), options.config, recorded))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
-    if folder.exists() and not options.fresh:
+    going_on = folder.exists() and not options.fresh
+    if going_on:
         _same_run(folder, config, reference)
         if result := _nothing_left_to_do(folder, config):
             return _tell(folder, result, options)
     folder.try_out()
     model = make_model(config)
-    blender = find_blender(config.blender)
+    blender = to_go_on(folder, config.blender) if going_on else find_blender(config.blender)
     choose(config.level, config.require_level)  # refused before anything is written
     _make_room(folder, options)
     return _work(folder, config, reference, model, blender, options)
@@ -93,7 +99,7 @@ def resume(options: argparse.Namespace) -> int:
     reference = _reference_of(folder, entry, config)
     choose(config.level, config.require_level)
     folder.prepare()
-    blender = _blender_of(entry, options.blender)
+    blender = to_go_on(folder, options.blender)
     return _work(folder, config, reference, make_model(config), blender, options)
 
 
@@ -171,22 +177,32 @@ def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> R
 
 def verify(options: argparse.Namespace) -> int:
     """The rebuild proof again, of the scene and program as they lie in the folder; 3 when they differ."""
-    from agent.rebuild.proof import verify as prove_again
-
     folder = RunFolder(options.folder)
-    entry, config = begun_as(folder)
-    if _finished(folder) is None:
+    _, config = begun_as(folder)
+    result = _finished(folder)
+    if result is None:
         message = f"{folder.path} is not finished, so there is nothing to verify."
         raise UsageError(message, f"Go on with it first: {command('resume', folder.path)}")
     program = _delivered(folder)
-    blender = _blender_of(entry, options.blender)
-    with tempfile.TemporaryDirectory(prefix="seig-verify-") as aside:  # the run's own folder may be read-only
-        with pool_of(RunFolder(Path(aside)), config, blender) as (pool, _):
-            proof = prove_again(pool, folder.scene, program)
-    summary = f"rebuild {proof.outcome}, by Blender {proof.blender} in {proof.duration_s:.1f} s"
-    lines = [summary, *(f"  {name}" for name in proof.names)]
-    answer(json.dumps(tell(proof), indent=2) if options.json else "\n".join(lines))
+    maker = made_with(program) or result.blender
+    proof = _proved_again(folder, config, program, maker, to_verify(folder, maker, options.blender))
+    answer(json.dumps(tell(proof), indent=2) if options.json else "\n".join(proof.told()))
     return 3 if proof.outcome == "different" else 0
+
+
+def _proved_again(
+    folder: RunFolder, config: Config, program: str, maker: str, blenders: tuple[Blender | None, Blender]
+) -> Proof:
+    """The proof in the Blender that made the scene, or in another, beside the one that reads it where there is one."""
+    reader, builder = blenders
+    with contextlib.ExitStack() as lifetime:
+        aside = Path(lifetime.enter_context(tempfile.TemporaryDirectory(prefix="seig-verify-")))  # DIR may be read-only
+        pool, _ = lifetime.enter_context(pool_of(RunFolder(aside / "builder"), config, builder))
+        if reader == builder:
+            return prove_again(pool, folder.scene, program)
+        alone = config.model_copy(update={"standby": False})
+        reading = lifetime.enter_context(pool_of(RunFolder(aside / "reader"), alone, reader))[0] if reader else None
+        return verify_elsewhere(reading, pool, folder.scene, program, maker)
 
 
 def _delivered(folder: RunFolder) -> str:
@@ -224,21 +240,6 @@ def make_model(config: Config) -> Model:
     named = {"model": config.claude_model} if config.claude_model else {}
     by_role = {"model_by_role": config.claude_models, "effort_by_role": config.claude_efforts}
     return Claude(ClaudeSettings.model_validate({**named, **by_role}))
-
-
-def _blender_of(entry: dict[str, Any], wanted: str | None) -> Blender:
-    """The Blender that a run was made with: scenes of another version can be neither gone on with nor compared."""
-    version = str(entry["blender"])
-    if wanted is None:
-        found = [one for one in find_blenders() if isinstance(one, Blender) and one.version == version]
-        if found:
-            return found[0]
-    blender = find_blender(wanted or entry["config"]["blender"])
-    if blender.version != version:
-        raise NodeUnfit(
-            f"the run was made with Blender {version}; here is {blender.version}.", "Name it with --blender."
-        )
-    return blender
 
 
 def _work(
@@ -290,7 +291,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "standby": False if options.no_standby else None,
         "level": options.level,
         "require_level": options.require_level,
-        "gpu": True if options.gpu else None,
+        "gpu": options.gpu,
     }
 
 

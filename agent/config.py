@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 from agent.errors import ConfigurationError, UsageError
 from agent.models.base import Role
 from agent.models.claude import Effort, key_present
-from protocol.models import Value
+from protocol.models import Gpu, GpuKind, Value
 from sandbox.confinement.levels import parse_wanted
 from sandbox.limits import MIB, Limits
 
@@ -194,8 +194,9 @@ class Config(Value):
     """How strongly Blender is confined: L0 to L3, or the best that holds here."""
     require_level: str | None = None
     """Refuse to run where the level in force would be lower."""
-    gpu: bool = False
-    """Let Blender use the graphics cards, which at L3 it does not see otherwise."""
+    gpu: Gpu = False
+    """Render with graphics cards: true for the best kind that there is, or one: "OPTIX", "CUDA", "HIP", "ONEAPI",
+    "METAL". What cannot be had the processor does, which is said."""
 
     @field_validator("level", "require_level")
     @classmethod
@@ -203,6 +204,13 @@ class Config(Value):
         if name is not None:
             parse_wanted(name)
         return name
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _known_gpu(cls, wanted: Any) -> Any:
+        if not isinstance(wanted, bool) and wanted not in get_args(GpuKind):
+            raise ValueError(f"{wanted!r:.40} is neither true nor false nor one of {', '.join(get_args(GpuKind))}")
+        return wanted
 
     def digest(self) -> str:
         """Of everything that shapes the result, so that a resumed run can tell whether it is the same one."""

@@ -39,6 +39,7 @@ class Console:
         self._started = time.monotonic() - spent_s
         self._where, self._waiting, self._waiting_since = "starting", "", time.monotonic()
         self._percent = 0.0
+        self._said: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._last_line = time.monotonic()
         self._thread = threading.Thread(target=self._tick, name="console", daemon=True)
@@ -60,6 +61,14 @@ class Console:
         with self._lock:
             self._clear()
             self._print(text if text == "" else f"[{self.elapsed()}] {text}")
+
+    def say_once(self, text: str) -> None:
+        """A lasting line, the first time that it is said."""
+        with self._lock:
+            known = text in self._said
+            self._said.add(text)
+        if not known:
+            self.say(text)
 
     def step(self, where: str, percent: float | None = None) -> None:
         """The run has come to this stage, round or step. `percent` of the whole never goes back."""

@@ -16,6 +16,7 @@ from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures, measure
 from agent.evaluation.metrics import metrics_of
 from agent.models.recorded import RecordedModel
+from agent.rebuild.baseline import Baseline, baselines_of
 from agent.rebuild.program import program_text
 from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
@@ -27,8 +28,9 @@ from agent.stages.checklist import Checklist
 from agent.stages.table import Stage
 from agent.tools.base import tell
 from agent.tools.workbench import Workbench
+from agent.which_blender import took_part
 from protocol.errors import ProcessFault, RequestFailed
-from protocol.models import Value
+from protocol.models import Made, Value
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import FACTORS
@@ -65,6 +67,13 @@ class Result(Value):
     stopped_by: str | None
     model: str
     blender: str
+    """The version that made the delivered scene."""
+    blenders: tuple[str, ...] = ()
+    """Versions of all that took part, in the order of their first time."""
+    baselines: tuple[Baseline, ...] = ()
+    """What newer ones took for the scenes of older ones."""
+    render: Made | None = None
+    """How the final render was made."""
     isolation: str
     """The level in force: "L3 sandboxed"."""
     prompts: str
@@ -110,7 +119,7 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     run.console.step(f"{stage.label} · stage render{proof}", PERCENT.get(stage.label))
 
     def look() -> StageResult:
-        png = full_render(bench, run.config.look_samples)
+        png = full_render(bench, run.config.look_samples).png
         proof = _prove(bench).proof if run.config.prove_stages else None
         return StageResult(
             stage=stage.label,
@@ -150,13 +159,14 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
     """Write everything that the run hands over; result.json last, for it marks a finished run."""
     run = bench.run
     run.console.step("delivering · final render and rebuild proof", 95)
-    png, proved = full_render(bench, run.config.final_samples), _prove(bench)
+    render, proved = full_render(bench, run.config.final_samples), _prove(bench)
+    png = render.png
     metrics = metrics_of(run.reference, png, [(one.stage, one.png) for one in stages])
     folder = run.folder
     write_atomically(folder.render, png)
     write_atomically(folder.comparison, comparison_png(run.reference, png))
     write_atomically(folder.program, proved.program)
-    _copy_scene(run, bench.head, folder.scene)
+    _copy_scene(run, bench.head, proved.proof.blender, folder.scene)
     write_json(folder.scene_graph, tell(bench.graph))
     write_json(folder.metrics, tell(metrics))
     status = "budget_stopped" if stopped else "accepted" if all(one.approved for one in stages) else "best_effort"
@@ -171,7 +181,10 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         stages=tuple(one.stage for one in stages),
         stopped_by=stopped,
         model=run.model.name,
-        blender=run.blender.version,
+        blender=proved.proof.blender,
+        blenders=took_part(folder),
+        baselines=baselines_of(folder.journal),
+        render=render.made,
         isolation=isolation(run.pool),
         prompts=prompting.prompts_digest(),
         seed=run.config.seed,
@@ -185,9 +198,11 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
 
 class Render(Value):
     png: bytes
+    made: Made | None = None
+    """None in records of before this was told."""
 
 
-def full_render(bench: Workbench, most_samples: int) -> bytes:
+def full_render(bench: Workbench, most_samples: int) -> Render:
     """The head at its full size; once for each scene, however many stages leave it as it is.
 
     A scene that is too much for this machine at full quality was still seen small, so coarser settings are tried.
@@ -197,13 +212,14 @@ def full_render(bench: Workbench, most_samples: int) -> bytes:
         config, failure = bench.run.config, ""
         for samples in sorted({most_samples, min(most_samples, config.look_samples), 1}, reverse=True):
             try:
-                return Render(png=bench.render(long_side_px=config.target_px, samples=samples))
+                png, reply = bench.render_with_reply(long_side_px=config.target_px, samples=samples)
+                return Render(png=png, made=reply.made)
             except (RequestFailed, ProcessFault) as error:
                 failure = str(error)
                 bench.run.console.say(f"render with {samples} samples: {failure}")
         raise RunError(f"the accepted scene cannot be rendered at {config.target_px} px: {failure}.")
 
-    return bench.run.journal.step(f"render/{most_samples}/{bench.head.id}", Render, render).png
+    return bench.run.journal.step(f"render/{most_samples}/{bench.head.id}", Render, render)
 
 
 def _prove(bench: Workbench) -> Proved:
@@ -226,16 +242,18 @@ def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Che
     write_atomically(folder / "render.png", result.png)
     write_atomically(folder / "program.py", _prove(bench).program if result.proof else _unproved_program(bench))
     write_json(folder / "checklist.json", tell(checklist))
-    _copy_scene(run, run.store.get(result.snapshot_id), folder / "scene.blend")
+    accepted = run.store.get(result.snapshot_id)
+    _copy_scene(run, accepted, result.proof.blender if result.proof else accepted.blender, folder / "scene.blend")
 
 
 def _unproved_program(bench: Workbench) -> str:
     run = bench.run
     edits = [one.edit for one in run.store.ancestry(bench.head.id) if one.edit is not None]
-    return program_text(edits, title=TITLE, blender=run.blender.version)
+    return program_text(edits, title=TITLE, blender=bench.head.blender)
 
 
-def _copy_scene(run: Run, snapshot: Snapshot, target: Path) -> None:
+def _copy_scene(run: Run, snapshot: Snapshot, blender: str, target: Path) -> None:
+    """As the Blender of that version has it."""
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(run.store.verify(snapshot.id), part)
+    shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
     part.replace(target)

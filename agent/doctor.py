@@ -1,4 +1,4 @@
-"""Owns what `doctor` and `blenders` say: what this machine has and lacks for a run, with a fix for each thing missing.
+"""Owns what `doctor` says: what this machine has and lacks for a run, with a fix for each thing missing.
 
 Looks only; fetches and changes nothing. The key is never shown, only whether there is one.
 """
@@ -15,17 +15,18 @@ from pathlib import Path
 
 import psutil
 
+from agent.blenders import NODE_UNFIT, Inventory, Listed, Missing, lines, missing_lines, take_inventory
 from agent.models.claude import key_present
 from protocol.models import Value
 from sandbox.confinement import probes
 from sandbox.confinement.levels import Level
 from sandbox.confinement.probes import Probe
-from sandbox.discovery import INSTALL_ONE, Blender, Problem, find_blenders
+from sandbox.discovery import Blender, Problem
 from sandbox.folders import state_folder
 from sandbox.limits import GIB, MIB
+from sandbox.probing import Device
 from sandbox.provisioning import is_provided
 
-NODE_UNFIT = 69
 ENOUGH_MEMORY_BYTES = 2 * GIB
 """A run with an active Blender and a standby, at the default sizes."""
 ENOUGH_DISK_BYTES = GIB
@@ -50,23 +51,13 @@ class Machine(Value):
     memory_free_bytes: int
     disk_free_bytes: int
     gpus: tuple[str, ...]
-    """Kinds that some Blender here can render with."""
-
-
-class Missing(Value):
-    """Something that is not as it should be."""
-
-    what: str
-    why: str
-    fix: str
-    prevents_runs: bool
+    """What some Blender here can render with: "OPTIX: NVIDIA H100"."""
 
 
 class Diagnosis(Value):
     usable: bool
     """Whether a run is possible."""
-    blenders: tuple[Blender, ...]
-    """The first is the one that a run uses."""
+    blenders: tuple[Listed, ...]
     problems: tuple[Problem, ...]
     isolation: Isolation
     model: str
@@ -76,25 +67,14 @@ class Diagnosis(Value):
     missing: tuple[Missing, ...]
 
 
-class Inventory(Value):
-    """What `blenders` says of this machine."""
-
-    blenders: tuple[Blender, ...]
-    """The first is the one that a run uses."""
-    problems: tuple[Problem, ...]
-    missing: tuple[Missing, ...]
-
-
 def diagnose() -> Diagnosis:
-    found = find_blenders()
-    blenders = tuple(one for one in found if isinstance(one, Blender))
-    problems = tuple(one for one in found if isinstance(one, Problem))
-    machine = _machine(blenders)
-    missing = tuple(_missing(blenders, problems, machine))
+    inventory = take_inventory()
+    machine = _machine(inventory)
+    missing = (*inventory.missing, *_missing(inventory, machine))
     return Diagnosis(
         usable=not any(thing.prevents_runs for thing in missing),
-        blenders=blenders,
-        problems=problems,
+        blenders=inventory.blenders,
+        problems=inventory.problems,
         isolation=_isolation(),
         model="claude" if key_present() else "offline",
         key=key_present(),
@@ -116,17 +96,7 @@ def doctor(json: bool = False) -> int:
     return 0 if diagnosis.usable else NODE_UNFIT
 
 
-def blenders(json: bool = False) -> int:
-    """Print every Blender found, the one that a run uses first; 69 when none is usable."""
-    diagnosis = diagnose()
-    missing = tuple(_missing_blenders(diagnosis.blenders, diagnosis.problems))
-    inventory = Inventory(blenders=diagnosis.blenders, problems=diagnosis.problems, missing=missing)
-    lines = [*_blender_lines(diagnosis), *_missing_lines(missing)]
-    print(inventory.model_dump_json(indent=2) if json else "\n".join(lines))
-    return 0 if diagnosis.blenders else NODE_UNFIT
-
-
-def _machine(blenders: tuple[Blender, ...]) -> Machine:
+def _machine(inventory: Inventory) -> Machine:
     memory = psutil.virtual_memory()
     return Machine(
         system=f"{_system_name()}, {platform.machine()}",
@@ -135,8 +105,16 @@ def _machine(blenders: tuple[Blender, ...]) -> Machine:
         memory_bytes=memory.total,
         memory_free_bytes=memory.available,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
-        gpus=tuple(sorted({gpu for blender in blenders for gpu in blender.facts.gpus})),
+        gpus=tuple(
+            dict.fromkeys(
+                _named(card) for one in inventory.blenders for card in one.facts.devices if card.kind != "CPU"
+            )
+        ),
     )
+
+
+def _named(card: Device) -> str:
+    return f"{card.kind}: {card.name}"
 
 
 def _system_name() -> str:
@@ -146,9 +124,8 @@ def _system_name() -> str:
         return f"{platform.system()} {platform.release()}"
 
 
-def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machine: Machine) -> Iterator[Missing]:
-    yield from _missing_blenders(blenders, problems)
-    for python in {blender.python for blender in blenders if not is_provided(blender.python)}:
+def _missing(inventory: Inventory, machine: Machine) -> Iterator[Missing]:
+    for python in {blender.python for blender in inventory.blenders if not _is_provided(blender)}:
         why, fix = f"not yet fetched for Blender's Python {python}", "The next run fetches them, or takes SEIG_WHEELS."
         yield Missing(what="pyzmq and msgpack", why=why, fix=fix, prevents_runs=False)
     yield from _unreached()
@@ -156,6 +133,10 @@ def _missing(blenders: tuple[Blender, ...], problems: tuple[Problem, ...], machi
     if not key_present():
         why, fix = "no key, so runs use the offline model", "Set ANTHROPIC_API_KEY to let Claude do it."
         yield Missing(what="Claude", why=why, fix=fix, prevents_runs=False)
+
+
+def _is_provided(blender: Blender) -> bool:
+    return is_provided(blender.python, blender.facts.platform, blender.facts.libraries)
 
 
 def _unreached() -> Iterator[Missing]:
@@ -166,19 +147,6 @@ def _unreached() -> Iterator[Missing]:
         failed = next(probe for probe in reach.of(level) if not probe.passed)
         fix = failed.remedy or "Run in a container or as a user of its own."
         yield Missing(what=f"isolation {level}", why=f"{failed.name}: {failed.detail}", fix=fix, prevents_runs=False)
-
-
-def _missing_blenders(blenders: tuple[Blender, ...], problems: tuple[Problem, ...]) -> Iterator[Missing]:
-    for problem in problems:
-        what = f"{problem.executable} ({problem.found})"
-        yield Missing(what=what, why=problem.reason, fix=problem.remedy, prevents_runs=_is_wanted(problem))
-    if not blenders:
-        yield Missing(what="Blender", why="none that can be used was found", fix=INSTALL_ONE, prevents_runs=True)
-
-
-def _is_wanted(problem: Problem) -> bool:
-    """Named by BLENDER=, so a run would use it and nothing else."""
-    return problem.found == "BLENDER"
 
 
 def _scarce(machine: Machine) -> Iterator[Missing]:
@@ -196,7 +164,7 @@ def _scarce(machine: Machine) -> Iterator[Missing]:
 
 def _report(diagnosis: Diagnosis) -> Iterator[str]:
     machine, isolation = diagnosis.machine, diagnosis.isolation
-    yield from _blender_lines(diagnosis)
+    yield from lines(Inventory(blenders=diagnosis.blenders, problems=diagnosis.problems, missing=()))
     yield ""
     yield f"Model      {diagnosis.model}{' (a key is present)' if diagnosis.key else ' (no key)'}"
     yield from _paragraph("Isolation", f"{isolation.level} {isolation.name}. Stops: {isolation.stops}")
@@ -204,11 +172,11 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     yield f"Machine    {machine.system}, {machine.cores} cores"
     yield f"Memory     {_size(machine.memory_free_bytes)} free of {_size(machine.memory_bytes)}"
     yield f"Disk       {_size(machine.disk_free_bytes)} free in {Path.cwd()}"
-    yield f"GPU        {', '.join(machine.gpus) or 'none that Blender can render with; the processor does it'}"
+    yield f"GPU        {', '.join(machine.gpus) or 'none that Cycles can use; the processor renders'}"
     yield f"Python     {machine.python}"
     yield ""
     yield from _probe_lines(isolation)
-    yield from _missing_lines(diagnosis.missing)
+    yield from missing_lines(diagnosis.missing)
     yield ""
     yield "Ready to run." if diagnosis.usable else "Not ready: see ✗ above."
 
@@ -231,37 +199,8 @@ def _became(probe: Probe | None) -> str:
     return "stopped" if probe.stopped else "works" if probe.name == probes.WORKS else "open"
 
 
-def _missing_lines(missing: tuple[Missing, ...]) -> Iterator[str]:
-    if missing:
-        yield ""
-        yield "Missing"
-    for thing in missing:
-        yield f"  {'✗' if thing.prevents_runs else '•'} {thing.what}: {thing.why}"
-        yield f"      {thing.fix}"
-
-
 def _paragraph(heading: str, text: str) -> list[str]:
     return textwrap.wrap(text, 116, initial_indent=f"{heading:<11}", subsequent_indent=" " * 11)
-
-
-def _blender_lines(diagnosis: Diagnosis) -> Iterator[str]:
-    for number, blender in enumerate(diagnosis.blenders):
-        yield f"Blender    {blender.version}  {blender.executable}{'  ← used by a run' if number == 0 else ''}"
-        yield f"           {_abilities(blender)}"
-    for problem in diagnosis.problems:
-        yield f"Unusable   {problem.executable}: {problem.reason}"
-    if not diagnosis.blenders:
-        yield "Blender    none that can be used"
-
-
-def _abilities(blender: Blender) -> str:
-    facts = blender.facts
-    how = {"binary": "a binary", "wheel": "a Python wheel"}[blender.kind]
-    engines = ", ".join(facts.engines) or "no engine"
-    denoiser = "denoiser" if facts.denoiser else "no denoiser"
-    screen = "Workbench works without a screen" if facts.workbench else "Workbench needs a screen"
-    found = "in the checkout" if blender.found == "wheel" else f"found by {blender.found}"
-    return f"{how} {found}, Python {blender.python}; {engines}; {denoiser}; {screen}"
 
 
 def _size(size: int) -> str:

@@ -20,6 +20,7 @@ def last_screen(folder: RunFolder, result: Result) -> str:
     score += f", IoU {measures.iou:.3f}" if measures.iou is not None else ""
     cost = "unknown price" if spent.usd is None else f"${spent.usd:.2f}"
     place = "over" if result.above_flat_db >= 0 else "under"
+    blenders = ", then ".join(result.blenders) or result.blender
     ended = f" ({result.stopped_by})" if result.stopped_by else ""
     more = [f"replay     {result.recording.told()}"] if result.recording else []
     more += [f"go on      with a larger one: {_with_more(folder, result)}"] if result.stopped_by else []
@@ -33,7 +34,8 @@ def last_screen(folder: RunFolder, result: Result) -> str:
             f"score      {score}; {abs(result.above_flat_db):.2f} dB {place} a flat picture",
             f"rebuild    {_rebuilt(result.proof)}",
             f"took       {minutes}:{seconds:02d} min, {spent.calls} model calls, {cost}",
-            f"model      {result.model}, Blender {result.blender}, isolation {result.isolation}",
+            f"model      {result.model}, Blender {blenders}, isolation {result.isolation}",
+            *([f"picture    {result.render.told()}"] if result.render else []),
             f"status     {result.status}{ended}",
             *more,
         )

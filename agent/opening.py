@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from agent import prompting
@@ -24,12 +24,16 @@ from agent.runs.journal import Journal, write_atomically
 from agent.runs.run import Opened
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
+from agent.tools.quick import quick_views
+from agent.which_blender import took_part
 from protocol.errors import ProcessFault
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender
 from sandbox.pool import OnFault, Pool
 from sandbox.snapshots import SnapshotStore
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
@@ -42,11 +46,12 @@ def _begun(
     journal = Journal(folder.path, folder.fence)
     write_atomically(folder.reference, reference.png)
     now = {**identity(config, reference), "model": _id_of(model, config)}
+    told = {"blender": blender.version, "dialect": blender.facts.dialect}
     if journal.begun:
         folder.result.unlink(missing_ok=True)  # it is written when the run has finished, anew
-        journal.note("resumed", blender=blender.version, pid=os.getpid(), budget=tell(config.budget))
+        journal.note("resumed", **told, pid=os.getpid(), budget=tell(config.budget))
     else:
-        journal.note("run", **now, config=tell(config), source=source, blender=blender.version)
+        journal.note("run", **now, config=tell(config), source=source, **told)
     return journal
 
 
@@ -62,14 +67,14 @@ def opened(
         lifetime.enter_context(_log(folder))
         console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
         lifetime.enter_context(_failure_noted(journal, ledger))
-        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal)))
-        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version)
+        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
+        journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
         blenders = f"Blender {blender.version} ({blender.kind})"
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
         journal.tell_of_damage(console.say)
         if lost := book_lost(journal, ledger):
             console.say(f"{lost} model calls were under way when the run was killed; booked at the most they can cost")
-        yield Opened(
+        all_of_it = Opened(
             config=config,
             folder=folder,
             journal=journal,
@@ -80,6 +85,8 @@ def opened(
             store=store,
             pool=pool,
         )
+        quick_views(all_of_it)  # chosen when the run begins, so that it stays when it is resumed elsewhere
+        yield all_of_it
 
 
 def work_in(
@@ -93,10 +100,15 @@ def work_in(
 ) -> Result:
     """Do what is left to do of the run; `stream` is where it tells its story."""
     go_on = f"Go on with: {command('resume', folder.path)}"
+    before = took_part(folder)
     journal = _begun(folder, config, reference, model, blender, source)
     with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
         for note in reference.notes:
             all_of_it.console.say(f"picture: {note}")
+        if before and blender.version not in before:
+            said = f"goes on with Blender {blender.version}; it was begun with {before[0]}: fingerprints are taken anew"
+            journal.note("blender", version=blender.version, before=before, said=said)
+            all_of_it.console.say(said)
         for name in _changed_since(folder, config, reference, model):
             all_of_it.console.say(f"the {name} changed since this run began: what differs now is asked again")
         return reconstruct(all_of_it.run(reference))
@@ -131,11 +143,15 @@ def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pool_of(
-    folder: RunFolder, config: Config, blender: Blender, on_fault: OnFault | None = None
+    folder: RunFolder,
+    config: Config,
+    blender: Blender,
+    on_fault: OnFault | None = None,
+    say: Callable[[str], None] = log.info,
 ) -> Iterator[tuple[Pool, SnapshotStore]]:
     store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
     level = choose(config.level, config.require_level)
-    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu) as pool:
+    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu, say) as pool:
         yield pool, store
 
 

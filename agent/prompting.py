@@ -10,9 +10,10 @@ Leaves the words to `prompts/` and the values to the caller. What the pipeline u
         prompts/<stage>/<role>.md, the same for every round of a stage; it stands in the first message, after what the
         whole run has in common.
         role is "decomposer", "generator", "verifier", "selector", or "chooser" for the choice at a budget's end.
-        Both take SYSTEM_VARIABLES: blender_version ("4.5.15"), scope (factors, in order), width_px, height_px (of the
-        target view), kind ("cutout" or "full"), tools (names of the tools that this role has), fit_looks, look_px,
-        hints (whether the role is told what is measured), shows_reference.
+        Both take SYSTEM_VARIABLES: blender_version ("4.5.15"), dialect (heading → what things are called in it), scope
+        (factors, in order), width_px, height_px (of the target view), kind ("cutout" or "full"), tools (names of the
+        tools that this role has), fit_looks, look_px, hints (whether the role is told what is measured),
+        shows_reference.
 
     task(stage, role, facts, **variables) -> str
         prompts/tasks/<role>.md, or <role>_again.md in a generator's later rounds: the first text of a conversation, or
@@ -51,8 +52,8 @@ PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 
 SYSTEM_VARIABLES = frozenset(
     {
-        "blender_version", "stage", "scope", "width_px", "height_px", "kind", "tools", "fit_looks", "look_px", "hints",
-        "shows_reference",
+        "blender_version", "dialect", "stage", "scope", "width_px", "height_px", "kind", "tools", "fit_looks",
+        "look_px", "hints", "shows_reference",
     }
 )  # fmt: skip
 TASK_VARIABLES = frozenset(

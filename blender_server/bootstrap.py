@@ -19,7 +19,8 @@ def main():
     options = _options(sys.argv)
     _die_with_parent()
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, os.path.abspath(options.vendor))
+    if options.vendor:
+        sys.path.insert(0, os.path.abspath(options.vendor))
     for name in ("protocol", "blender_server"):
         _load_package(name, os.path.join(root, name))
     os.chdir(options.folder)
@@ -30,8 +31,9 @@ def main():
 
     import bpy  # noqa: F401  (the wheel's Python loads Blender here)
 
-    from blender_server import server
+    from blender_server import means, server
 
+    means.allow(options.engines.split(","), options.gpu)
     server.serve(options.epoch, log, options.shut)
 
 
@@ -39,7 +41,9 @@ def _options(argv):
     parser = argparse.ArgumentParser(prog="bootstrap.py")
     parser.add_argument("--folder", required=True, help="private work folder; holds the sockets r and e")
     parser.add_argument("--epoch", required=True, help="names this process in every message")
-    parser.add_argument("--vendor", required=True, help="folder with pyzmq and msgpack")
+    parser.add_argument("--vendor", default="", help="folder with pyzmq and msgpack, where this Python has none")
+    parser.add_argument("--engines", default="cycles", help="those that render here, the best first: cycles,workbench")
+    parser.add_argument("--gpu", default="", metavar="KIND", help="graphics cards to render with: OPTIX, …, or any")
     parser.add_argument("--shut", action="store_true", help="make no more sockets once the two are connected")
     return parser.parse_args(argv[argv.index("--") + 1 :] if "--" in argv else argv[1:])
 

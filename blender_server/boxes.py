@@ -5,6 +5,8 @@ from itertools import product
 import bpy
 from mathutils import Vector
 
+from blender_server import compat
+
 SOLID = {
     "MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "HAIR", "POINTCLOUD", "VOLUME", "GPENCIL", "GREASEPENCIL",
 }  # fmt: skip
@@ -55,10 +57,7 @@ def corners(box):
 
 def with_children(things):
     """These objects and all below them."""
-    found = []
-    for thing in things:
-        found += [thing, *thing.children_recursive] if hasattr(thing, "children_recursive") else _descend(thing)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(one for thing in things for one in [thing, *compat.below(thing)]))
 
 
 def main_objects():
@@ -69,10 +68,6 @@ def main_objects():
         return seen
     median = sorted(sizes.values())[(len(sizes) - 1) // 2]
     return [thing for thing, size in sizes.items() if size <= BACKDROP * median]
-
-
-def _descend(thing):
-    return [thing] + [below for child in thing.children for below in _descend(child)]
 
 
 def around(points):

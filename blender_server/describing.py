@@ -6,7 +6,7 @@ import struct
 
 import bpy
 
-from blender_server import factors
+from blender_server import compat, factors, rna
 
 TEXT_KEPT = 160
 INTEGERS = {"edges", "loop_starts", "corner_vertices", "material_index"}
@@ -22,19 +22,26 @@ def describe(keys):
     return {"texts": texts}
 
 
-def dump():
-    """All buffers as payloads: those of topology and face assignment int32, every other float32."""
+def dump(portable=False):
+    """All buffers as payloads: those of topology and face assignment int32, every other float32. `portable`: meshes'
+    under names and with values that mean the same in every Blender version."""
     bpy.context.view_layer.update()
     numbers, texts, meshes, payloads = {}, {}, {}, []
     for (_factor, key), readers in factors.parts().items():
         for path, value in _pairs(readers):
             if hasattr(value, "tobytes"):
+                if portable and path in compat.VERSIONED_ARRAYS:
+                    continue
                 meshes.setdefault(key, {})[path] = len(payloads)
-                payloads.append(_portable(path, value))
+                payloads.append(_packed(path, value))
             elif _is_numbers(value):
                 numbers.setdefault(key, {})[path] = [float(number) for number in _flat(value)]
             else:
                 texts.setdefault(key, {})[path] = _text(path, value)
+    for mesh in [mesh for mesh in bpy.data.meshes if mesh.users] if portable else ():
+        for path, value in compat.portable_flags(mesh):
+            meshes.setdefault(rna.key(mesh), {})[path] = len(payloads)
+            payloads.append(_packed(path, value))
     return {"numbers": numbers, "texts": texts, "meshes": meshes}, payloads
 
 
@@ -101,6 +108,6 @@ def _flat(value):
     return [number for below in value for number in _flat(below)] if isinstance(value, (list, tuple)) else [value]
 
 
-def _portable(path, values):
+def _packed(path, values):
     code = "i" if path in INTEGERS else "f"
     return (values if getattr(values, "typecode", "") == code else array.array(code, values)).tobytes()

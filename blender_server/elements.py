@@ -41,7 +41,8 @@ def surface(mesh):
 
 
 def _surface_names(mesh):
-    return {layer.name for layer in mesh.uv_layers} | compat.color_names(mesh) | {"material_index", "uv_seam"}
+    layers = [*mesh.uv_layers, *compat.color_layers(mesh)]
+    return {layer.name for layer in layers} | {"material_index", "uv_seam"}
 
 
 def _weights(mesh):

@@ -6,7 +6,7 @@ import linecache
 import time
 import traceback
 
-from blender_server import editing, selfcheck
+from blender_server import compat, editing, selfcheck
 from blender_server.refusals import Refusal
 from protocol import errors
 
@@ -39,7 +39,7 @@ def execute(source, seed=0, keep_slots=False):
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             editing.run_edit(source, seed, keep_slots, FILENAME)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: what the code raised is the code's
-        raise _script_error(error, printed.text(), selfcheck.changed()) from None
+        raise _script_error(error, source, printed.text(), selfcheck.changed()) from None
     duration_s = time.monotonic() - started
     return {"stdout": printed.text(), "duration_s": duration_s, "patched": selfcheck.changed()}
 
@@ -48,13 +48,15 @@ def settle():
     return {"resets": editing.settle()}
 
 
-def _script_error(error, stdout, patched):
-    line = _line_in_source(error)
+def _script_error(error, source, stdout, patched):
+    line, hint = _line_in_source(error), compat.hint(error, source)
     code = linecache.getline(FILENAME, line).strip()
     message = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     if code:
         message += " (line {}: `{}`)".format(line, code[:200])
-    text = _sendable(_traceback_text(error))
+    text = _sendable(_traceback_text(error).rstrip())
+    if hint:
+        message, text = message + ". " + hint, text + ". " + hint
     return Refusal(errors.SCRIPT_ERROR, message, traceback=text, line=line, stdout=stdout, patched=patched)
 
 

@@ -187,7 +187,7 @@ def _object(thing):
         shape_keys={block.name: _plain(block.value) for block in keys.key_blocks} if keys else {},
         vertex_groups=[group.name for group in thing.vertex_groups],
         uv_maps=[layer.name for layer in getattr(data, "uv_layers", ())],
-        color_attributes=[layer.name for layer in getattr(data, "color_attributes", ())],
+        color_attributes=[layer.name for layer in compat.color_layers(data)],
         slots=_slots(thing),
         custom={path[2:-2]: _plain(value) for path, value in rna.custom(thing)},
     )

@@ -5,7 +5,7 @@ import platform
 
 import bpy
 
-from blender_server import compat
+from blender_server import compat, means
 from protocol import wire
 
 
@@ -16,7 +16,7 @@ def hello():
         "python": platform.python_version(),
         "pid": os.getpid(),
         "numpy": compat.has_numpy(),
-        "engines": [name for name in compat.ENGINES if compat.engine_id(name)],
+        "engines": means.engines(),
     }
 
 

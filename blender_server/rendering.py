@@ -1,6 +1,7 @@
 """Owns render: a picture of the scene from temporary state.
 
-What the camera sees: `views`; object ids: `object_ids`; scene-linear light: `linear`.
+What it is made with: `means`; what the camera sees: `views`; object ids: `object_ids`; scene-linear light: `linear`;
+Workbench's light and colours: `plain_light`.
 """
 
 import os
@@ -9,14 +10,17 @@ import time
 
 import bpy
 
-from blender_server import boxes, compat, linear, object_ids, views
+from blender_server import boxes, linear, object_ids, plain_light, views
+from blender_server.means import Means
 from blender_server.refusals import Refusal
 from blender_server.temporary import Temporary
 from protocol import errors
 
 FILE = "render"
-DENOISED_FROM = 4
-"""Samples. Below, the pictures are for comparing with each other and should be fast."""
+
+
+class RenderFailed(Refusal):
+    """Blender began and came to no picture."""
 
 
 def render(
@@ -31,27 +35,48 @@ def render(
     region=None,
 ):
     started = time.monotonic()
-    scene, names = bpy.context.scene, []
+    scene = bpy.context.scene
     with Temporary() as temporary:
         _set_frame(temporary, scene, width_px, height_px, transparent)
         if region:
             _set_region(temporary, scene.render, *region)
-        _set_engine(temporary, scene, engine, samples)
         views.use(view or {}, temporary, width_px / height_px)
         _isolate(temporary, isolate)
-        if picture == "object_id":
-            names = object_ids.use(temporary, scene)
-        if picture == "linear":
-            linear.use(temporary, scene)
-            payload = _written(scene, linear.EXTENSION, linear.values)
-        else:
-            payload = _written(scene, ".png", _content)
+        means = Means(temporary, scene, engine, 1 if picture == "object_id" else samples)
+        names = _prepared(temporary, scene, picture, means.engine)
+        payload = _made(scene, picture, means)
+        made = means.told()
     return {
         "width_px": width_px,
         "height_px": height_px,
         "duration_s": time.monotonic() - started,
+        "made": made,
         "objects": names,
     }, [payload]
+
+
+def _prepared(temporary, scene, picture, engine):
+    """Set what a kind of picture needs; of object ids, their names."""
+    if picture != "color" and engine != "cycles":
+        raise Refusal(errors.UNSUPPORTED, "a picture of kind {!r} can be made by Cycles alone".format(picture))
+    if picture == "object_id":
+        return object_ids.use(temporary, scene)
+    if picture == "linear":
+        linear.use(temporary, scene)
+    elif engine == "workbench":
+        plain_light.use(temporary, scene)
+    return []
+
+
+def _made(scene, picture, means):
+    """The picture; made once more by the processor where a graphics card fails over it."""
+    extension, read = (linear.EXTENSION, linear.values) if picture == "linear" else (".png", _content)
+    try:
+        return _written(scene, extension, read)
+    except RenderFailed as error:
+        if not means.without_gpu(error.message):
+            raise
+        return _written(scene, extension, read)
 
 
 def _written(scene, extension, read):
@@ -85,7 +110,7 @@ def _render():
     try:
         bpy.ops.render.render(write_still=True)
     except RuntimeError as error:
-        raise Refusal(errors.UNSUPPORTED, "the render failed: {}".format(str(error).strip())) from error
+        raise RenderFailed(errors.UNSUPPORTED, "the render failed: {}".format(str(error).strip())) from error
     finally:
         os.dup2(kept, 1)
         os.close(kept)
@@ -108,26 +133,6 @@ def _set_region(temporary, render, left, top, right, bottom):
     """The picture keeps its size; what lies outside stays empty. Blender's borders go up from the bottom."""
     temporary.set(render, use_border=True, use_crop_to_border=False)
     temporary.set(render, border_min_x=left, border_max_x=right, border_min_y=1.0 - bottom, border_max_y=1.0 - top)
-
-
-def _set_engine(temporary, scene, engine, samples):
-    name = compat.engine_id(engine) if engine in compat.ENGINES else None
-    if name is None:
-        raise Refusal(errors.UNSUPPORTED, "this Blender has no engine {!r}".format(engine))
-    temporary.set(scene.render, engine=name)
-    if engine == "eevee":
-        temporary.set_where_known(scene.eevee, taa_render_samples=samples)
-    if engine == "cycles":
-        _set_cycles(temporary, scene, samples)
-
-
-def _set_cycles(temporary, scene, samples):
-    cycles, denoise = scene.cycles, samples >= DENOISED_FROM and compat.has_denoiser()
-    temporary.set(cycles, device="CPU", samples=samples, seed=0, use_animated_seed=False, use_denoising=denoise)
-    if denoise:
-        temporary.set(cycles, denoiser="OPENIMAGEDENOISE")
-        temporary.set_where_known(cycles, denoising_prefilter="FAST", denoising_use_gpu=False)
-    temporary.set_where_known(cycles, use_adaptive_sampling=False, time_limit=0.0, use_auto_tile=False)
 
 
 def _isolate(temporary, names):

@@ -25,6 +25,8 @@ KEPT = {
 }  # fmt: skip
 REFERENCED = {"Node", "NodeSocket", "Bone", "PoseBone", "EditBone", "ShapeKey", "NodeTreeInterfaceItem", "ViewLayer"}
 """Structs that other structs point at without owning them."""
+OWNED = {"GreasePencilDrawing"}
+"""Structs that belong to the one that points at them, although it may be made to point elsewhere."""
 LOCKS = {"lock_location", "lock_rotation", "lock_rotation_w", "lock_rotations_4d", "lock_scale"}
 SKIPPED_OF = {
     "Object": {"mode"} | LOCKS,
@@ -159,7 +161,8 @@ def _reader(prop, kept):
 def _pointer_reader(prop, lineage):
     if "ID" in lineage and not (prop.is_readonly and prop.identifier == "node_tree"):
         return _read_datablock
-    if prop.is_readonly and prop.identifier != "parent" and not REFERENCED.intersection(lineage):
+    owned = prop.is_readonly and prop.identifier != "parent" and not REFERENCED.intersection(lineage)
+    if owned or OWNED.intersection(lineage):
         return _read_struct
     return _read_name
 
@@ -223,7 +226,7 @@ def _read_collection(struct, name, path, found, depth):
         label = index if not label or label in labels else label
         labels.add(label)
         below = "{}[{!r}].".format(path, label)
-        found.append((below + "type", type(item).__name__))
+        found.append((below + "class", type(item).__name__))
         for step in _plan(item):
             step.read(item, step.name, below + step.name, found, depth + 1)
 

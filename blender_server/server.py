@@ -19,6 +19,7 @@ from blender_server import (
     fingerprint,
     inspecting,
     lifecycle,
+    plain,
     rendering,
     selfcheck,
     shutting,
@@ -38,6 +39,7 @@ HANDLERS = {
     "dump": describing.dump,
     "snapshot": snapshots.snapshot,
     "restore": snapshots.restore,
+    "plain": plain.become_plain,
     "shutdown": lifecycle.shutdown,
 }
 """Method → function of the request's fields that gives the reply's fields, or those and a list of payloads."""

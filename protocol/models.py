@@ -43,8 +43,8 @@ class HelloReply(Reply):
     python: str
     pid: int
     numpy: bool
-    engines: tuple[str, ...]
-    """Of "cycles", "eevee", "workbench": what this Blender knows, not necessarily what works without a screen."""
+    engines: tuple[Engine, ...]
+    """What it renders with, here and without a screen."""
 
 
 class HelloRequest(Request):
@@ -145,6 +145,35 @@ class PresetView(Value):
 View = TargetView | OrbitView | PositionView | PresetView
 
 
+Engine = Literal["cycles", "eevee", "workbench"]
+GpuKind = Literal["OPTIX", "CUDA", "HIP", "ONEAPI", "METAL"]
+"""What Cycles calls the ways to use a graphics card."""
+Gpu = bool | GpuKind
+"""Which graphics cards to render with: none, those of the best kind that there is, those of one kind."""
+Sentence = Annotated[str, Field(max_length=500)]
+
+
+class Made(Value):
+    """How a picture was made, as Blender says."""
+
+    engine: Engine
+    samples: int
+    """Per pixel; 0 where the engine takes none."""
+    device: str = Field(max_length=300)
+    """"CPU", or a way to use graphics cards and their names: "OPTIX: NVIDIA H100"."""
+    denoised: bool
+    notes: tuple[Sentence, ...] = Field((), max_length=10)
+    """What was asked for and not to be had, and what was done instead."""
+
+    def told(self) -> str:
+        """In short: "Workbench"; "Cycles, 16 samples, CPU, not denoised"."""
+        if self.engine == "workbench":
+            return "Workbench"
+        denoised = "" if self.denoised else ", not denoised"
+        name = {"cycles": "Cycles", "eevee": "EEVEE"}[self.engine]
+        return f"{name}, {self.samples} sample{'s' * (self.samples != 1)}, {self.device}{denoised}"
+
+
 class RenderReply(Reply):
     """The picture is the reply's one payload: PNG, 8 bit RGBA (straight alpha).
 
@@ -153,12 +182,13 @@ class RenderReply(Reply):
     width_px: int
     height_px: int
     duration_s: float
+    made: Made
     objects: tuple[str, ...] = ()
     """For "object_id": objects[i - 1] is the name behind the pixel value i = R + 256 G + 65536 B; 0 is nothing."""
 
 
 class RenderRequest(Request):
-    """Render from temporary state that enters no snapshot."""
+    """Render from temporary state that enters no snapshot. What this Blender lacks is done without, and noted."""
 
     method: ClassVar[str] = "render"
     reply: ClassVar[type[Reply]] = RenderReply
@@ -168,8 +198,10 @@ class RenderRequest(Request):
     width_px: PositiveInt = 256
     height_px: PositiveInt = 256
     samples: PositiveInt = 16
-    engine: Literal["cycles", "eevee", "workbench"] = "cycles"
+    engine: Engine = "cycles"
+    """"workbench": shapes in plain light and the materials' colours, whatever lights there are."""
     picture: Literal["color", "object_id", "linear"] = "color"
+    """All but "color" need Cycles."""
     transparent: bool = False
     """Film: alpha 0 where only the world is seen."""
     isolate: tuple[str, ...] = ()
@@ -224,6 +256,8 @@ class DumpRequest(Request):
     reply: ClassVar[type[Reply]] = DumpReply
     timeout_s: ClassVar[float] = 120.0
     reply_bytes: ClassVar[int] = 256 * MIB
+    portable: bool = False
+    """Meshes' arrays under names and with values that mean the same in every Blender version."""
 
 
 # ── snapshot, restore, shutdown ───────────────────────────────────────────────────────────────────────────────────────
@@ -255,6 +289,16 @@ class RestoreRequest(Request):
     file: str = Field("", pattern=r"^[A-Za-z0-9_.-]{0,80}$")
 
 
+class PlainRequest(Request):
+    """Replace the open scene by its plain twin: the same things under the same names, as this Blender makes them by
+    default. To be dumped: what a scene and its twin have alike, nobody has set."""
+
+    method: ClassVar[str] = "plain"
+    reply: ClassVar[type[Reply]] = RestoreReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 60.0
+
+
 class ShutdownReply(Reply):
     pass
 
@@ -269,7 +313,7 @@ REQUESTS: dict[str, type[Request]] = {
     kind.method: kind
     for kind in (
         HelloRequest, ExecuteRequest, SettleRequest, InspectRequest, RenderRequest, FingerprintRequest,
-        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, ShutdownRequest,
+        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, ShutdownRequest,
     )
 }  # fmt: skip
 """Method → request, of all that a Blender can be asked."""

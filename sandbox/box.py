@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from protocol.models import InspectReply, InspectRequest, PresetView, RenderRequest, TargetView, View
+from protocol.models import Gpu, InspectReply, InspectRequest, PresetView, RenderReply, RenderRequest, TargetView, View
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import find_blender
 from sandbox.limits import Limits
 from sandbox.pool import OnFault, Pool
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore
 from sandbox.transaction import FACTORS, EditOutcome
+
+log = logging.getLogger(__name__)
 
 SCENE = frozenset(FACTORS) - {"host"}
 """Everything that a scene consists of: the widest scope that makes sense."""
@@ -36,13 +39,14 @@ class Box:
         standby: bool = True,
         level: str = "auto",
         require_level: str | None = None,
-        gpu: bool = False,
+        gpu: Gpu = False,
         on_fault: OnFault | None = None,
     ) -> None:
         """`folder` keeps snapshots and logs; without one they are gone at the end. `blender` is a path, a version
         ("4.5") or "wheel"; without one the first that is found. `standby` trades memory for a quick recovery. `level`
         is how strongly Blender is confined ("L0" to "L3"; "auto": the best that holds here, as `box.level` tells);
-        below `require_level` it does not start (SetupFailed). `gpu` lets Blender use the graphics cards."""
+        below `require_level` it does not start (SetupFailed). `gpu` lets Blender render
+        with graphics cards, those of the best kind or of one ("CUDA"); what could not be had is logged."""
         self._folder, self._blender = folder, blender
         self._limits, self._standby, self._on_fault = limits or Limits(), standby, on_fault
         self._levels, self._gpu = (level, require_level), gpu
@@ -108,7 +112,10 @@ class Box:
         where it cannot be rendered, a ProcessFault where Blender was lost over it; the scene is kept in any case."""
         view = view or self._usual_view()
         request = RenderRequest(view=view, width_px=width_px, height_px=height_px, **settings)
-        return self._session.call(request, timeout_s)[1][0]
+        reply, payloads = self._session.call(request, timeout_s)
+        for note in cast(RenderReply, reply).made.notes:
+            log.warning("render: %s", note)
+        return payloads[0]
 
     def inspect(self, subject: str = "scene", name: str = "") -> dict[str, Any]:
         """What the scene, an object or a material is: names, places, sizes, materials, modifiers, nodes."""

@@ -1,56 +1,40 @@
-"""Owns which Blenders this machine has: `BLENDER=`, then PATH, then the usual places, then the `bpy` wheel.
+"""Owns which Blenders this machine has, and which of them a run uses:
 
-What a Blender can do is asked in probing.py; what its Python lacks is put beside it in provisioning.py.
+1. What `--blender` or `BLENDER=` names, and nothing else: if that cannot be used, there is no run. Where it names a
+   folder with several, the newest; where a version ("4.5"), the first of that version in the order below.
+2. `blender` on PATH, in the order of PATH: whoever put it there wants it used.
+3. The usual places of the system: the newest by the version in its path, then those whose path tells none.
+4. Blender's wheel in this checkout: 4.5, else the newest.
+
+One that cannot be used is passed over, and told with its reason. Where they may lie: `places`; what each is and can do:
+`probing`; what its Python lacks is put beside it in `provisioning`.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 from protocol.errors import SetupFailed
 from protocol.models import Value
 from sandbox.calling import command
-from sandbox.folders import CHECKOUT_STATE, ROOT, UNFINISHED, WHEEL_ENVIRONMENT
+from sandbox.places import Candidate, Kind, in_usual_places, named, on_path, wheels
 from sandbox.probing import PROBE_S, Facts, ProbeFailed, probe
 from sandbox.provisioning import provide, vendor_folder
+from sandbox.wheels import how_to_fetch
 
-Kind = Literal["binary", "wheel"]
-OLDEST = (2, 93)
+SIDE_BY_SIDE = 2
+"""Blenders asked at a time: each takes a processor while it starts, and says how long that took."""
+
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 
-USUAL_PLACES = {
-    "linux": (
-        "/opt/blender*/blender",
-        "/usr/local/bin/blender",
-        "/usr/local/blender*/blender",
-        "/usr/bin/blender",
-        "/snap/blender/current/blender",
-        "~/blender*/blender",
-        "~/Applications/blender*/blender",
-        "~/.local/share/blender*/blender",
-        "~/.steam/steam/steamapps/common/Blender/blender",
-    ),
-    "darwin": (
-        "/Applications/Blender*.app/Contents/MacOS/Blender",
-        "~/Applications/Blender*.app/Contents/MacOS/Blender",
-        "/Applications/Blender*/Blender*.app/Contents/MacOS/Blender",
-    ),
-    "win32": (
-        "C:/Program Files/Blender Foundation/Blender*/blender.exe",
-        "C:/Program Files (x86)/Steam/steamapps/common/Blender/blender.exe",
-    ),
-}
-
 INSTALL_ONE = "Give one with BLENDER=/path/to/blender, put one on PATH, or " + (
-    "run `make wheel` to fetch Blender as a Python wheel."
-    if (ROOT / "Makefile").is_file()
+    f"run `{how_to_fetch()}` to fetch Blender as a Python wheel."
+    if how_to_fetch()
     else "set BLENDER to the Python of an environment that holds the `bpy` wheel."
 )
 
@@ -65,12 +49,20 @@ class Blender(Value):
     """For example "4.5.15"."""
     python: str
     """Version of its Python: "3.11"."""
-    vendor: Path
-    """Folder that holds pyzmq and msgpack for its Python."""
+    vendor: Path | None
+    """Folder that holds pyzmq and msgpack for its Python; None where that can import them by itself."""
     found: str
     """How it was found: "BLENDER", "PATH", "usual place" or "wheel"."""
     facts: Facts
     """What it can do, as it said itself."""
+
+    @property
+    def started(self) -> Path:
+        """What to start: the program itself where `executable` is a link to it. Shown nothing but a link, it would not
+        find what lies beside it; what is no mere link, such as a script, may do more than to start it."""
+        real = Path(os.path.realpath(self.executable))
+        is_link = self.kind == "binary" and os.path.realpath(self.facts.program) == str(real)
+        return real if is_link else self.executable
 
 
 class Problem(Value):
@@ -84,115 +76,94 @@ class Problem(Value):
 
 
 def find_blender(wanted: str | None = None, *, timeout_s: float = PROBE_S) -> Blender:
-    """The Blender to use, with pyzmq and msgpack ready for it.
+    """The Blender to use, with pyzmq and msgpack ready for it. Raises SetupFailed where there is none.
 
     `wanted` is a path, a name on PATH, a version ("4.5") or "wheel"; it wins over the environment's BLENDER.
     """
-    wanted = wanted or os.environ.get("BLENDER") or ""
-    version = wanted if _VERSION.fullmatch(wanted) else ""
+    wanted = wanted or wanted_blender()
     problems = []
-    for candidate in _wanted(wanted) if wanted and not version else _candidates():
+    for candidate in _once(named(wanted) if wanted and not is_version(wanted) else _anywhere()):
         found = _examine(candidate, timeout_s=timeout_s, ask_again=bool(wanted))
         if isinstance(found, Problem):
             problems.append(found)
-        elif f"{found.version}.".startswith(f"{version}." if version else ""):
-            provide(found.python)
-            return found
+        elif answers_to(found, wanted):
+            vendor = provide(found.python, found.facts.platform, found.facts.libraries)
+            return found.model_copy(update={"vendor": vendor})
     raise _nothing_usable(problems, wanted)
 
 
 def find_blenders(*, timeout_s: float = PROBE_S) -> list[Blender | Problem]:
-    """Every Blender there is, the one that would be used first, and what looks like one but cannot be used."""
-    wanted = os.environ.get("BLENDER") or ""
-    named = [] if not wanted or _VERSION.fullmatch(wanted) else _wanted(wanted)
-    candidates = [*named, *_candidates()]
-    found: dict[Path, Blender | Problem] = {}
+    """Every Blender there is, and what looks like one but cannot be used, in the order in which they would be used."""
+    wanted = wanted_blender()
+    first = named(wanted) if wanted and not is_version(wanted) else ()
+    candidates = list(_once((*first, *_anywhere())))
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as asking:
+        found = list(asking.map(lambda one: _examine(one, timeout_s=timeout_s, ask_again=True), candidates))
+    return sorted(found, key=lambda one: is_version(wanted) and not answers_to(one, wanted))
+
+
+def wanted_blender() -> str:
+    """What the environment's BLENDER asks for; empty where it does not."""
+    return os.environ.get("BLENDER") or ""
+
+
+def is_version(wanted: str) -> bool:
+    return bool(_VERSION.fullmatch(wanted))
+
+
+def answers_to(found: Blender | Problem, wanted: str) -> bool:
+    """Whether a run that wants this may use it."""
+    if isinstance(found, Problem):
+        return False
+    if is_version(wanted):
+        return f"{found.version}.".startswith(f"{wanted}.")
+    return not wanted or found.found == "BLENDER" or (wanted == "wheel" and found.kind == "wheel")
+
+
+def used_by_a_run(found: Iterable[Blender | Problem]) -> Blender | None:
+    """Of `find_blenders`, the one that `find_blender` would give."""
+    wanted = wanted_blender()
+    return next((one for one in found if isinstance(one, Blender) and answers_to(one, wanted)), None)
+
+
+def _anywhere() -> Iterator[Candidate]:
+    yield from on_path()
+    yield from in_usual_places()
+    yield from wheels()
+
+
+def _once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Each file once. Environments share a Python, so there the link to it counts."""
+    seen: set[str] = set()
     for candidate in candidates:
-        key = candidate[0] if candidate[1] == "wheel" else candidate[0].resolve()
-        if key not in found:
-            found[key] = _examine(candidate, timeout_s=timeout_s, ask_again=True)
-    return list(found.values())
-
-
-_Candidate = tuple[Path, Kind, str]
-
-
-def _candidates() -> Iterator[_Candidate]:
-    """Path, kind and how it was found, best first, each file once."""
-    seen: set[Path] = set()
-    for candidate in (*_on_path(), *_in_usual_places()):
-        if (real := candidate[0].resolve()) not in seen:
+        real = str(candidate.path) if candidate.kind == "wheel" else os.path.realpath(candidate.path)
+        if real not in seen:
             seen.add(real)
             yield candidate
-    yield from _wheels()
 
 
-def _on_path() -> Iterator[_Candidate]:
-    for folder in os.get_exec_path():
-        # A snap's command only starts the real one, which lies beside it and is listed with the usual places.
-        if folder.startswith("/snap/"):
-            continue
-        if (found := shutil.which("blender", path=folder)) is not None:
-            yield Path(found), "binary", "PATH"
-
-
-def _in_usual_places() -> Iterator[_Candidate]:
-    for pattern in USUAL_PLACES.get(sys.platform, USUAL_PLACES["linux"]):
-        # Names carry versions, so the reverse order puts the newest first.
-        for found in sorted(glob.glob(os.path.expanduser(pattern)), reverse=True):
-            if os.path.isfile(found) and os.access(found, os.X_OK):
-                yield Path(found), "binary", "usual place"
-
-
-def _wheels() -> Iterator[_Candidate]:
-    others = sorted(CHECKOUT_STATE.glob("bpy-*/bin/python"), reverse=True)
-    for python in (WHEEL_ENVIRONMENT / "bin" / "python", *others):
-        if os.path.exists(python) and not (python.parent.parent / UNFINISHED).exists():
-            yield python, "wheel", "wheel"
-
-
-def _wanted(wanted: str) -> Iterator[_Candidate]:
-    """What `BLENDER=` names: a binary, a folder or application that holds one, a Python with bpy, a name on PATH."""
-    path = Path(wanted).expanduser()
-    if wanted == "wheel":
-        yield from _wheels()
-        return
-    if os.sep not in wanted and not path.exists() and (on_path := shutil.which(wanted)):
-        path = Path(on_path)
-    path = Path(os.path.abspath(path))
-    if path.is_dir():
-        inside = ("blender", "Contents/MacOS/Blender", "bin/blender", "bin/python", "blender.exe")
-        path = next((path / name for name in inside if (path / name).is_file()), path)
-    yield path, "wheel" if path.name.startswith("python") else "binary", "BLENDER"
-
-
-def _examine(candidate: _Candidate, *, timeout_s: float, ask_again: bool) -> Blender | Problem:
+def _examine(candidate: Candidate, *, timeout_s: float, ask_again: bool) -> Blender | Problem:
     path, kind, found = candidate
     try:
         facts = probe(path, wheel=kind == "wheel", timeout_s=timeout_s, ask_again=ask_again)
     except ProbeFailed as failure:
         return Problem(executable=path, kind=kind, found=found, reason=failure.reason, remedy=failure.remedy)
-    version = tuple(int(part) for part in facts.version.split(".")[:2])
-    if version < OLDEST:
-        reason = f"it is Blender {facts.version}, and {'.'.join(map(str, OLDEST))} is the oldest that works here"
-        return Problem(executable=path, kind=kind, found=found, reason=reason, remedy=INSTALL_ONE)
-    vendor = vendor_folder(facts.python)
     return Blender(
         executable=path,
         kind=kind,
         version=facts.version,
         python=facts.python,
-        vendor=vendor,
+        vendor=vendor_folder(facts.python, facts.platform, facts.libraries),
         found=found,
         facts=facts,
     )
 
 
 def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
-    if _VERSION.fullmatch(wanted):
-        return SetupFailed(
-            f"There is no usable Blender {wanted} on this machine.", f"What there is: {command('blenders')}"
-        )
+    if is_version(wanted):
+        fetch = f"Fetch it as a Python wheel: `{how_to_fetch(wanted)}`. " if how_to_fetch(wanted) else ""
+        there = f"What there is: {command('blenders')}"
+        return SetupFailed(f"There is no usable Blender {wanted} on this machine.", fetch + there)
     if not problems:
         return SetupFailed("There is no Blender on this machine.", INSTALL_ONE)
     tried = "; ".join(f"{problem.executable}: {problem.reason}" for problem in problems)
@@ -202,7 +173,7 @@ def _nothing_usable(problems: list[Problem], wanted: str) -> SetupFailed:
 
 def main() -> int:
     """Says which Blender would be used; exit code 69 where there is none. Nothing is fetched."""
-    for candidate in _candidates():
+    for candidate in _once(_anywhere()):
         if isinstance(found := _examine(candidate, timeout_s=PROBE_S, ask_again=False), Blender):
             print(f"{found.executable} ({found.version})")
             return 0

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sandbox import package_source
 from sandbox.folders import ROOT, UNFINISHED
 from sandbox.pythons import SETUP, CannotSetUp, Python, ask, find_uv
 
@@ -35,6 +36,7 @@ def own_python(folder: Path) -> Python | None:
 
 def make(folder: Path, python: Python) -> None:
     """An empty environment; what was there goes."""
+    _source()
     print(f"Making {folder.relative_to(ROOT)} with Python {python.version} …", flush=True)
     if python.has_venv:
         command = [python.path, "-m", "venv", "--clear", str(folder)]
@@ -53,11 +55,15 @@ def install(folder: Path, locks: list[Path], what: str) -> None:
     began = time.monotonic()
     (folder / UNFINISHED).touch()
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    command = [*pip, "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "-r", str(locks[0])]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"]
+    command, environment = [*pip, *_source(), "-r", str(locks[0])], package_source.pip_environment()
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr.decode(errors="replace")[-3000:])
-        raise CannotSetUp(f"pip could not install {what}: see above. With a network and room on the disk, try again.")
+        raise CannotSetUp(
+            f"pip could not install {what}: see above. With room on the disk and a network, try again. "
+            f"{package_source.way_out()}"
+        )
     write_stamp(folder, {"locks": {lock.name: _digest(lock) for lock in locks}})
     (folder / UNFINISHED).unlink()
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
@@ -82,6 +88,13 @@ def write_stamp(folder: Path, noted: dict[str, object]) -> None:
     fresh = folder / (_STAMP + ".new")
     fresh.write_text(json.dumps(noted, indent=1), encoding="utf-8")
     os.replace(fresh, folder / _STAMP)
+
+
+def _source() -> list[str]:
+    try:
+        return package_source.pip_options()
+    except NotADirectoryError as reason:
+        raise CannotSetUp(f"{reason} {package_source.way_out()}") from None
 
 
 def _digest(lock: Path) -> str:

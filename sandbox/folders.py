@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout, or wherever the packages were installed to."""
 
 CHECKOUT_STATE = ROOT / ".blender"
-WHEEL_ENVIRONMENT = CHECKOUT_STATE / "bpy"
-"""The environment of its own that holds the `bpy` wheel."""
 
 UNFINISHED = ".unfinished"
 """Lies in an environment that is being filled, or whose filling was interrupted."""

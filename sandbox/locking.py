@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import NamedTuple
 
+from sandbox import wheels
 from sandbox.folders import REQUIREMENTS, ROOT
 
 _COMPILE = [
@@ -15,23 +17,35 @@ _COMPILE = [
     *("--no-emit-index-url", "--no-emit-find-links", "--only-binary", ":all:", "--custom-compile-command", "make lock"),
 ]
 
-LOCKS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("agent.txt", ("--universal", "--python-version", "3.11", "pyproject.toml")),
-    ("dev.txt", ("--universal", "--python-version", "3.11", "-c", "requirements/agent.txt", "--group", "dev")),
-    ("bpy-cp311.txt", ("--python-version", "3.11", "requirements/bpy-cp311.in")),
-    ("bpy-cp313.txt", ("--python-version", "3.13", "requirements/bpy-cp313.in")),
-    ("vendor.txt", ("--python-version", "3.10", "requirements/vendor.in")),
-    ("vendor-cp39.txt", ("--python-version", "3.9", "requirements/vendor.in")),
-    ("uv.txt", ("--python-version", "3.9", "requirements/uv.in")),
+
+class Lock(NamedTuple):
+    """One file of pins."""
+
+    name: str
+    python: str
+    arguments: tuple[str, ...]
+    """Of uv; "-" reads what is wanted from its input."""
+    wanted: str = ""
+    """That input: "bpy==4.2.*"."""
+
+
+_VENDOR = ("requirements/vendor.in",)
+LOCKS = (
+    Lock("agent.txt", "3.11", ("--universal", "pyproject.toml")),
+    Lock("dev.txt", "3.11", ("--universal", "-c", "requirements/agent.txt", "--group", "dev", "pyproject.toml")),
+    *(Lock(f"bpy-{version}.txt", python, ("-",), f"bpy=={version}.*") for version, python in wheels.PYTHONS.items()),
+    Lock("vendor.txt", "3.10", _VENDOR),
+    Lock("vendor-cp39.txt", "3.9", _VENDOR),
+    Lock("vendor-cp37.txt", "3.7", _VENDOR),
+    Lock("uv.txt", "3.9", ("requirements/uv.in",)),
 )
 
 
 def main() -> int:
-    for name, arguments in LOCKS:
-        print(f"requirements/{name}", flush=True)
-        project = ("pyproject.toml",) if name == "dev.txt" else ()
-        command = [sys.executable, *_COMPILE, *arguments, *project, "-o", str(REQUIREMENTS / name)]
-        subprocess.run(command, cwd=ROOT, check=True)
+    for lock in LOCKS:
+        print(f"requirements/{lock.name}", flush=True)
+        options = ["--python-version", lock.python, *lock.arguments, "-o", str(REQUIREMENTS / lock.name)]
+        subprocess.run([sys.executable, *_COMPILE, *options], cwd=ROOT, input=lock.wanted.encode(), check=True)
     return 0
 
 

@@ -20,10 +20,11 @@ from types import TracebackType
 import psutil
 import zmq
 
-from protocol.errors import BlenderError, BreakerOpen, ProcessFault, SetupFailed
+from protocol.errors import BlenderError, BreakerOpen, ProcessFault, RequestFailed, SetupFailed
 from protocol.link import Context
-from protocol.models import FingerprintReply
-from sandbox.blend_file import parse_version
+from protocol.models import ExecuteRequest, FingerprintReply, Gpu, PresetView, RenderReply, RenderRequest
+from sandbox import kernels
+from sandbox.blend_file import newer, parse_version
 from sandbox.breaker import Breaker
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
@@ -42,6 +43,10 @@ BOOT_ATTEMPTS, BOOT_ATTEMPTS_LATER = 2, 5
 """In a row: where none has ever started, which more patience will not mend, and where one has."""
 FIRST_WAIT_S = 0.5
 """Before the second attempt; doubled with each one."""
+TRIAL_SCENE = "import bpy; bpy.ops.mesh.primitive_cube_add(); bpy.ops.object.light_add(location=(2, -3, 4))"
+TRIAL = RenderRequest(view=PresetView(side="three_quarter"), width_px=64, height_px=64, samples=4)
+TRIAL_S = 900.0
+"""For the first picture of a graphics card whose kernels have to be compiled."""
 OnFault = Callable[[ProcessFault], None]
 TYPICAL_BYTES = 3 * GIB // 4
 """What a session takes with an ordinary scene while it renders."""
@@ -61,12 +66,16 @@ class Pool:
         standby: bool = True,
         on_fault: OnFault | None = None,
         level: Level = Level.TREE,
-        gpu: bool = False,
+        gpu: Gpu = False,
+        say: Callable[[str], None] = log.info,
     ) -> None:
-        """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them use
-        the graphics cards. `on_fault` is told, from any thread, of each Blender that is lost, for a record of it."""
+        """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them
+        render with graphics cards, once one has shown that it can. `on_fault` is told, from any thread, of each Blender
+        that is lost, for a record of it; `say` what a person should know."""
         self.blender, self.limits, self.store = blender, limits, store
-        self.level, self._gpu = level, gpu
+        self.level, self._gpu, self._say = level, gpu, say
+        self.device = "CPU"
+        """What pictures are made on, as far as it is known."""
         self.breaker = Breaker(store.folder / "quarantine.jsonl")
         self._on_fault = on_fault or (lambda fault: None)
         self._failed_boots, self._has_booted = 0, False
@@ -86,6 +95,12 @@ class Pool:
         self._context: Context = zmq.Context()
         self._booting = ThreadPoolExecutor(4, "blender-boot")
         self._burying = ThreadPoolExecutor(2, "blender-burial")
+        try:
+            if self._gpu:
+                self._try_gpu()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         if self._keeps_standby:
             self._begin_standby()
         return self
@@ -123,25 +138,59 @@ class Pool:
             return self._root
 
     def fingerprint(self, id: str) -> FingerprintReply:
-        """A snapshot's, as today's code reads it: one that other code took, before an update, is taken again."""
-        known = self.store.fingerprint(id)
+        """A snapshot's, as this Blender and today's code read it: one that another took is taken again, beside it."""
+        known = self.store.fingerprint(id, self.blender.version)
         if known is None:
-            with self.judge() as judge:
-                judge.open(self.store.verify(id))
-                known = judge.fingerprint()
-            self.store.renew(id, known)
+            known = self._read(id)
+            self.store.renew(id, self.blender.version, known)
         return known
 
+    def file(self, id: str) -> Path:
+        """The file that this Blender opens for a snapshot: its own, or that of the one that stands in for it here."""
+        self.check_version(self.store.get(id))
+        return self.store.verify(self.store.stand_in(id, self.blender.version) or id)
+
     def check_version(self, snapshot: Snapshot) -> None:
-        """An older Blender may crash on a newer one's file, so it never gets to see it."""
+        """Raises SetupFailed for a newer Blender's scene."""
         if parse_version(snapshot.blender) > parse_version(self.blender.version):
-            message = f"the scene was saved by Blender {snapshot.blender}, newer than this one ({self.blender.version})"
-            raise SetupFailed(message, "Use the Blender that made it: BLENDER=/path/to/it.")
+            raise newer(snapshot.blender, self.blender.version)
+
+    def _read(self, id: str) -> FingerprintReply:
+        """As it will be once this Blender has saved it: opening an older one's file may change more than once."""
+        with self.judge() as judge:
+            judge.open(self.file(id))
+            if self.store.get(id).blender != self.blender.version:
+                with self.store.draft(self.blender.version) as draft:
+                    judge.save(draft.path)
+                    judge.open(draft.path)
+            return judge.fingerprint()
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def boot(self) -> Worker:
         """A new worker."""
         return self._begin_boot().result()
+
+    def _try_gpu(self) -> None:
+        """One picture by a Blender that runs nobody's code, which compiles kernels where none are kept; without a
+        graphics card from here on where that comes to nothing."""
+        kept = kernels.are_kept(self.blender)
+        if self.blender.facts.gpus and not kept:
+            self._say("the kernels for graphics cards are compiled, once for each driver, which can take minutes")
+        worker = self.boot()
+        try:
+            worker.call(ExecuteRequest(source=TRIAL_SCENE))
+            reply = worker.call(TRIAL, TRIAL_S)[0]
+            assert isinstance(reply, RenderReply)
+            self.device, failure = reply.made.device, " ".join(reply.made.notes)
+            if self.device != "CPU" and not kept:
+                kernels.keep(self.blender, worker.folder)
+        except (ProcessFault, RequestFailed) as error:
+            failure = f"A first picture by the graphics card failed ({error}), so the processor renders."
+        finally:
+            self.retire(worker)
+        if self.device == "CPU":
+            self._gpu = False
+        self._say(failure if self.device == "CPU" else f"pictures are made by {self.device}")
 
     def _begin_boot(self) -> Future[Worker]:
         try:
@@ -229,11 +278,14 @@ class Pool:
 
     def _boot_once(self) -> Worker:
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
+        folders = self._scratch.folders()
+        if self._gpu:
+            kernels.give(self.blender, folders[1])
         try:
             worker = Worker(
                 self.blender,
                 self.limits,
-                self._scratch.folders(),
+                folders,
                 log_file,
                 self._context,
                 level=self.level,

@@ -1,52 +1,96 @@
-"""Owns the question put to each Blender found: what are you and what can you do? Asked once, remembered per binary.
+"""Owns what a Blender is and can do, in its own words. Asked once, remembered as long as it does not change.
 
-A hanging, crashing or lying executable costs a bounded wait and becomes a reason with a remedy.
+What looks like a Blender and is none becomes a reason with a remedy. How it is asked: `questioning`.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
+import platform
+import re
+import shlex
 import signal
-import subprocess
-import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from protocol.models import Value
-from sandbox.folders import readable_folders, state_folder
 from sandbox.libraries import advice, missing_libraries
+from sandbox.questioning import OUTPUT_BYTES, Heard, question
+from sandbox.remembered import recall, remember
 
+OLDEST = (2, 93)
 PROBE_S = 60.0
 """Enough for a first start from a slow disk."""
 
-_MEMORY = "probes.json"
 _FAILURE_STANDS_S = 600.0
-_MARK = "SEIG-PROBE "
-_OUTPUT_BYTES = 1 << 20
+_ANEW = "Install Blender anew."
+_NAME_IT = "Give the Blender program itself with BLENDER=/path/to/blender."
 
-_QUESTIONS = (Path(__file__).parent / "probe_questions.py").read_text(encoding="utf-8")
+
+class Device(Value):
+    """Something that Cycles can render with."""
+
+    kind: str
+    """"CPU", "CUDA", "OPTIX", "HIP", "ONEAPI" or "METAL"."""
+    name: str
 
 
 class Facts(Value):
     """What a Blender said about itself."""
 
     version: str
+    """For example "4.5.15"."""
     python: str
-    numpy: bool
-    """Whether its Python has numpy."""
+    """Version of its Python: "3.11"."""
+    platform: str = ""
+    """Of its Python, as wheels are named: "linux-x86_64"."""
+    program: str = ""
+    """The file that really runs, where a link or a script starts it; for a wheel, its module."""
+    parts: tuple[str, ...] = ()
+    """Folders that it consists of."""
     engines: tuple[str, ...]
-    """Of "cycles", "eevee", "workbench": what it knows."""
-    denoiser: bool
-    """Whether it has OpenImageDenoise."""
-    workbench: bool = False
-    """Whether Workbench rendered a picture without a screen."""
-    gpus: tuple[str, ...] = ()
-    """Kinds of GPU that Cycles can use here: "CUDA", "OPTIX", "HIP", "ONEAPI", "METAL"."""
+    """Of "cycles", "eevee", "workbench": what it knows, whether or not it renders here."""
+    numpy: bool = False
+    """Whether its Python has numpy."""
+    libraries: dict[str, str] = Field(default_factory=dict)
+    """Versions of "zmq" and "msgpack" that its own Python can import."""
+    denoisers: tuple[str, ...] = ()
+    """Of Cycles: "OPENIMAGEDENOISE", "OPTIX"."""
+    devices: tuple[Device, ...] = ()
+    picture_s: dict[str, float] = Field(default_factory=dict)
+    """Seconds that a first small picture took, by engine: only those that rendered one here without a screen."""
+    exporters: tuple[str, ...] = ()
+    """Of "gltf", "usd", "obj"."""
+    build_options: tuple[str, ...] = ()
+    """Names of bpy.app.build_options that are on."""
+    flags: tuple[str, ...] = ()
+    """Of "--offline-mode", "-noaudio": what its command line knows."""
+    start_s: float = 0.0
+    """From the start of the process to its first answer."""
+    dialect: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What things are called in it, by `blender_server.compat`."""
+
+    @property
+    def denoiser(self) -> bool:
+        """Whether it has OpenImageDenoise."""
+        return "OPENIMAGEDENOISE" in self.denoisers
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """Kinds of device other than the processor, each once."""
+        return tuple(dict.fromkeys(device.kind for device in self.devices if device.kind != "CPU"))
+
+    @property
+    def workbench(self) -> bool:
+        """Whether Workbench renders here without a screen."""
+        return "workbench" in self.picture_s
+
+    @property
+    def rendering(self) -> tuple[str, ...]:
+        """Engines to render with here, the best first; Cycles where none was seen to."""
+        return tuple(name for name in ("cycles", "eevee", "workbench") if name in self.picture_s) or ("cycles",)
 
 
 class ProbeFailed(Exception):
@@ -58,141 +102,120 @@ class ProbeFailed(Exception):
 
 
 def probe(path: Path, *, wheel: bool, timeout_s: float = PROBE_S, ask_again: bool = False) -> Facts:
-    """Facts about the Blender at `path`; a failure is remembered for some minutes unless `ask_again`."""
+    """Facts about the Blender at `path`. A failure (ProbeFailed) is remembered for some minutes unless `ask_again`."""
     _refuse_what_cannot_run(path)
-    stamp = _stamp(path, wheel)
-    if (known := _recall(path, stamp, ask_again)) is not None:
+    if (known := _recalled(path, ask_again)) is not None:
         return known
+    files = [path, *(path.parent.parent.glob("lib/python*/site-packages/bpy/__init__.*") if wheel else ())]
     try:
         facts = _ask(path, wheel, timeout_s)
     except ProbeFailed as failure:
-        _remember(path, {"stamp": stamp, "at": time.time(), "reason": failure.reason, "remedy": failure.remedy})
+        remember(path, files, {"reason": failure.reason, "remedy": failure.remedy})
         raise
-    _remember(path, {"stamp": stamp, "at": time.time(), "facts": facts.model_dump(mode="json")})
+    program = [Path(facts.program)] if facts.program else []
+    remember(path, [*files, *program], {"facts": facts.model_dump(mode="json")})
     return facts
 
 
-def _refuse_what_cannot_run(path: Path) -> None:
-    remedy = "Give the Blender program itself with BLENDER=/path/to/blender."
-    if path.is_dir():
-        raise ProbeFailed("it is a folder without a Blender in it", remedy)
-    if not path.is_file():
-        raise ProbeFailed("there is no such file", remedy)
-    if not os.access(path, os.X_OK):
-        raise ProbeFailed("it may not be executed", f"Make it executable: chmod +x '{path}'")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if head.startswith(b"#!") and b"flatpak run" in head:
-        reason = "it starts Flatpak, whose box shuts out the folder we talk to Blender through"
-        raise ProbeFailed(reason, "Use Blender's own download or your distribution's package instead.")
-
-
-def _ask(path: Path, wheel: bool, timeout_s: float) -> Facts:
-    """Run it with the questions; whatever it does, be back soon after `timeout_s` with nothing left running."""
-    asked = ["-I", "-c", _QUESTIONS] if wheel else ["-b", "--factory-startup", "--python-expr", _QUESTIONS]
-    with tempfile.TemporaryDirectory(prefix="seig-probe-") as home, tempfile.TemporaryFile() as output:
-        exit_code = _run([str(path), *asked], home, output, timeout_s)
-        size = output.seek(0, os.SEEK_END)
-        output.seek(max(0, size - _OUTPUT_BYTES))
-        said = output.read().decode(errors="replace")
-    try:
-        return Facts.model_validate(_answers(said))
-    except ValidationError:
-        raise _why_no_answer(path, said, exit_code, timeout_s) from None
-
-
-def _answers(said: str) -> dict[str, Any]:
-    answers: dict[str, Any] = {}
-    for line in said.splitlines():
-        if line.startswith(_MARK):
-            with suppress(ValueError):
-                answers.update(json.loads(line[len(_MARK) :]))
-    return answers
-
-
-def _run(command: list[str], home: str, output: IO[bytes], timeout_s: float) -> int | None:
-    """The exit code, or None for one that had to be killed."""
-    environment = {"HOME": home, "TMPDIR": home, "PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-    environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            env=environment,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ProbeFailed(f"it does not start ({error.strerror or error})", "Install Blender anew.") from error
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
+def _recalled(path: Path, ask_again: bool) -> Facts | None:
+    entry = recall(path) or {}
+    if "facts" in entry:
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-    process.kill()
-    process.wait()
-
-
-def _why_no_answer(path: Path, said: str, exit_code: int | None, timeout_s: float) -> ProbeFailed:
-    first = next((line for line in said.splitlines() if line.startswith("Blender ")), "")
-    version = first.split()[1] if first else ""
-    if exit_code is None:
-        return ProbeFailed(f"it did not answer within {timeout_s:g} s", "Start it by hand to see what it waits for.")
-    if missing := missing_libraries(path, said):
-        return ProbeFailed(f"it lacks {', '.join(missing)}", advice(missing))
-    if version.startswith(("1.", "2.")) and not version.startswith(("2.93", "2.10")):
-        return ProbeFailed(f"it is Blender {version}, and 2.93 is the oldest that works here", "Install a newer one.")
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-    return ProbeFailed(f"it answers no question (exit code {exit_code}; {last[:160]})", "Install Blender anew.")
-
-
-def _stamp(path: Path, wheel: bool) -> list[int]:
-    """Changes when the binary does. A wheel's Python is shared, so its bpy module counts."""
-    modules = sorted(path.parent.parent.glob("lib/python*/site-packages/bpy/__init__.*")) if wheel else []
-    return [part for file in (path, *modules) for part in (file.stat().st_mtime_ns, file.stat().st_size)]
-
-
-def _recall(path: Path, stamp: list[int], ask_again: bool) -> Facts | None:
-    for folder in readable_folders():
-        entry = _read(folder).get(str(path), {})
-        if entry.get("stamp") != stamp:
-            continue
-        if "facts" in entry:
-            try:
-                return Facts.model_validate(entry["facts"])
-            except ValidationError:
-                continue  # written by another version of this file
-        if not ask_again and time.time() - entry.get("at", 0) < _FAILURE_STANDS_S:
-            raise ProbeFailed(entry["reason"], entry["remedy"])
+            return Facts.model_validate(entry["facts"])
+        except ValidationError:
+            return None  # written by another version of this file
+    if "reason" in entry and not ask_again and entry["age_s"] < _FAILURE_STANDS_S:
+        raise ProbeFailed(entry["reason"], entry["remedy"])
     return None
 
 
-def _read(folder: Path) -> dict[str, dict[str, Any]]:
+def _refuse_what_cannot_run(path: Path) -> None:
+    if os.path.isdir(path):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ProbeFailed("it is a folder that may not be read", _ask_for(path))
+        raise ProbeFailed("it is a folder without a Blender in it", _NAME_IT)
     try:
-        memory = json.loads((folder / _MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return memory if isinstance(memory, dict) else {}
+        path.stat()
+    except PermissionError:
+        closed = next(folder for folder in reversed(path.parents) if not os.access(folder, os.X_OK))
+        raise ProbeFailed(f"it lies in {closed}, which may not be entered", _ask_for(closed)) from None
+    except OSError as error:
+        leads = f": it is a link to {os.readlink(path)}" if path.is_symlink() else ""
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        raise ProbeFailed(
+            "there is no such file" + leads if missing else f"{error.strerror}{leads}", _NAME_IT
+        ) from None
+    if not os.access(path, os.X_OK):
+        raise ProbeFailed("it may not be executed", f"Make it executable: chmod +x {shlex.quote(str(path))}")
+    if os.access(path, os.R_OK) and _starts_flatpak(path):
+        reason = "it starts Flatpak, whose box shuts out the folder we talk to Blender through"
+        inside = "/var/lib/flatpak/app/org.blender.Blender/current/active/files/blender/blender"
+        raise ProbeFailed(reason, f"Name the program inside, BLENDER={inside}, or use Blender's own download.")
 
 
-def _remember(path: Path, entry: dict[str, Any]) -> None:
-    """Best effort: what cannot be written is asked again next time."""
+def _ask_for(closed: Path) -> str:
+    return f"Ask its owner to let you read it (chmod a+rx {shlex.quote(str(closed))}), or use another Blender."
+
+
+def _starts_flatpak(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return head.startswith(b"#!") and b"flatpak run" in head
+
+
+def _ask(path: Path, wheel: bool, timeout_s: float) -> Facts:
     try:
-        folder = state_folder()
-        memory = {**_read(folder), str(path): entry}
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=_MEMORY, delete=False, encoding="utf-8") as file:
-            json.dump(memory, file, indent=1)
-        os.replace(file.name, folder / _MEMORY)
-    except OSError:
-        pass
+        heard = question(path, wheel=wheel, timeout_s=timeout_s)
+    except OSError as error:
+        raise ProbeFailed(*_why_no_start(error)) from error
+    version = str(heard.answers.get("version") or _banner(heard.said))
+    if version and _is_too_old(version):
+        oldest = ".".join(map(str, OLDEST))
+        raise ProbeFailed(f"it is Blender {version}, and {oldest} is the oldest that works here", "Use a newer one.")
+    try:
+        return Facts.model_validate({**heard.answers, "start_s": heard.start_s})
+    except ValidationError:
+        raise ProbeFailed(*_why_no_answer(path, wheel, heard, timeout_s)) from None
+
+
+def _banner(said: str) -> str:
+    """The version that a binary prints before it does anything."""
+    found = re.search(r"^Blender (\d+\.\d+(?:\.\d+)?)", said, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _is_too_old(version: str) -> bool:
+    numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    return tuple(numbers) < OLDEST
+
+
+def _why_no_start(error: OSError) -> tuple[str, str]:
+    reason = f"it does not start ({error.strerror or error})"
+    here = f"{platform.system()} on {platform.machine()}"
+    if error.errno == errno.ENOEXEC:
+        return reason, f"It is no program for this machine ({here}), or damaged. {_ANEW}"
+    if error.errno == errno.ENOENT:
+        return reason, f"The loader or interpreter that it names is not on this machine ({here}). {_ANEW}"
+    return reason, _ANEW
+
+
+def _why_no_answer(path: Path, wheel: bool, heard: Heard, timeout_s: float) -> tuple[str, str]:
+    """Reason and remedy."""
+    started = [str(path), "-c", "import bpy"] if wheel else [str(path), "-b"]
+    by_hand = f"Start it by hand to see why: {shlex.join(started)}"
+    if heard.ended == "late":
+        return f"it did not answer within {timeout_s:g} s", by_hand
+    if heard.ended == "flood":
+        return f"it printed more than {OUTPUT_BYTES >> 20} MiB instead of an answer", by_hand
+    if missing := missing_libraries(path, heard.said):
+        return f"it lacks {', '.join(missing)}", advice(missing)
+    if wheel and "No module named 'bpy'" in heard.said:
+        return (
+            "it is a Python without Blender's module `bpy`",
+            f"Install it: {shlex.quote(str(path))} -m pip install bpy",
+        )
+    last = next((line.strip() for line in reversed(heard.said.splitlines()) if line.strip()), "it said nothing")[:160]
+    if heard.exit_code < 0:
+        name = signal.Signals(-heard.exit_code).name
+        return f"it crashes at its start ({name}; {last})", f"{by_hand}. {_ANEW}"
+    return f"it answers no question (exit code {heard.exit_code}; {last})", f"Is it a Blender? {by_hand}"

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sandbox import package_source
 from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.libraries import apt_command
 
@@ -25,6 +26,14 @@ _FETCH_S = 600
 
 class CannotSetUp(Exception):
     """The set-up ends with this one message."""
+
+    exit_code = 69
+
+
+class WrongUsage(CannotSetUp):
+    """What was asked for does not exist."""
+
+    exit_code = 64
 
 
 class Python(NamedTuple):
@@ -41,13 +50,18 @@ def choose(versions: tuple[str, ...], purpose: str, wanted: str = "") -> Python:
     """The first that fits and has venv; `wanted` is what the user asked for and must fit."""
     if wanted:
         return _as_wanted(wanted, versions, purpose)
-    found = [python for python in map(ask, _paths(versions)) if python is not None and python.version in versions]
+    found = find(versions)
     for python in found:
         if python.has_venv:
             return python
     if (uv := find_uv()) is not None:
         return found[0] if found else fetch(uv, versions, purpose)
     raise CannotSetUp(_missing(found, versions, purpose))
+
+
+def find(versions: tuple[str, ...]) -> list[Python]:
+    """Those of this machine; the one that runs this comes first if it is among them."""
+    return [python for python in map(ask, _paths(versions)) if python is not None and python.version in versions]
 
 
 def ask(path: str) -> Python | None:
@@ -61,8 +75,11 @@ def ask(path: str) -> Python | None:
 
 
 def find_uv() -> str | None:
-    """uv from PATH, or put beside us with this Python's pip where it has one."""
+    """uv from PATH, or put beside us with this Python's pip where it has one. Not on a machine that takes everything
+    from a folder: what uv would fetch is not in it."""
     own = SETUP / "uv" / "bin" / "uv"
+    if package_source.wheel_folder() is not None:
+        return None
     if (on_path := shutil.which("uv")) is not None:
         return on_path
     if own.is_file():
@@ -122,7 +139,9 @@ def _install_uv() -> bool:
         str(REQUIREMENTS / "uv.txt"),
     ]
     try:
-        return subprocess.run([*pip, *hashed], capture_output=True, timeout=_FETCH_S, check=False).returncode == 0
+        command, environment = [*pip, *hashed], package_source.pip_environment()
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=_FETCH_S, check=False)
+        return done.returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
 

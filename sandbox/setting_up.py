@@ -1,44 +1,55 @@
-"""Owns what each make target sets up: `.venv` for the agent, `.blender/bpy` for the wheel, what the tests need.
+"""Owns what each make target sets up: `.venv` for the agent, `.blender/bpy-*` for Blender's wheels, what tests need.
 
 Run by the Makefile with whatever Python the machine has. Standard library only, down to Python 3.8.
 
-    python -I sandbox/setting_up.py agent|dev|run|wheel|test [--python PATH]
+    python -I sandbox/setting_up.py agent|dev|run|blender|test|matrix [--python PATH] [--version VERSION]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sandbox import package_source, wheels
 from sandbox.environments import alone, install, is_stamped, make, own_python, read_stamp, write_stamp
-from sandbox.folders import REQUIREMENTS, ROOT, WHEEL_ENVIRONMENT
+from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.libraries import advice, apt_command, apt_install, is_root_with_apt, missing_libraries, packages_for
-from sandbox.pythons import CannotSetUp, Python, ask, choose
+from sandbox.pythons import CannotSetUp, Python, WrongUsage, ask, choose, find
 
 AGENT_ENVIRONMENT = ROOT / ".venv"
 AGENT_PYTHONS = ("3.11", "3.13", "3.12", "3.14")
-WHEEL_PYTHONS = ("3.11", "3.13")
-"""Pythons that a wheel of Blender exists for; requirements/bpy-cp*.txt says which Blender."""
+MATRIX = ("4.2", "4.5", "5.0", "5.2")
+"""The wheels that the matrix of versions tries."""
 
-_WHEEL_BYTES = 2 << 30
 _NODE_UNFIT = 69
+_OR_INSTALLED = "Or use an installed Blender: make run BLENDER=/path/to/blender …"
 
 
 def main() -> int:
     arguments = _arguments()
-    steps = {"agent": set_up_agent, "dev": set_up_dev, "run": set_up_run, "wheel": set_up_wheel, "test": set_up_test}
+    steps: dict[str, Callable[[str], None]] = {
+        "agent": set_up_agent,
+        "dev": set_up_dev,
+        "run": set_up_run,
+        "blender": partial(set_up_blender, version=arguments.version),
+        "test": set_up_test,
+        "matrix": set_up_matrix,
+    }
     try:
         with alone():
             steps[arguments.what](arguments.python)
     except CannotSetUp as reason:
         print(f"set-up: {reason}", file=sys.stderr)
-        return _NODE_UNFIT
+        return reason.exit_code
     except (OSError, subprocess.TimeoutExpired) as reason:
         print(f"set-up: {reason}. Try again where {ROOT} can be written to and the network answers.", file=sys.stderr)
         return _NODE_UNFIT
@@ -58,30 +69,37 @@ def set_up_dev(python: str = "") -> None:
 
 
 def set_up_run(python: str = "") -> None:
-    """A run needs a Blender too; the wheel is fetched only where there is no other."""
+    """A run needs a Blender too; a wheel is fetched only where there is no other."""
     set_up_agent(python)
+    if any(map(_is_ready, wheels.PYTHONS)):
+        return
     if os.environ.get("BLENDER") == "wheel":
-        set_up_wheel()
-    elif not _wheel_is_ready() and not _has_blender():
+        set_up_blender()
+    elif not _has_blender():
         print("No Blender found on this machine: using the Python wheel of it.", flush=True)
-        set_up_wheel()
+        set_up_blender()
 
 
-def set_up_wheel(python: str = "") -> None:
-    """Blender as a Python wheel, in an environment of its own, shown to start."""
-    if not _wheel_is_ready():
-        _make_wheel_environment(python)
-        _show_that_it_starts(may_install=False)
+def set_up_blender(python: str = "", version: str = "") -> None:
+    """A Blender as a Python wheel, in an environment of its own, shown to start."""
+    if version and version not in wheels.PYTHONS:
+        there = ", ".join(wheels.PYTHONS)
+        raise WrongUsage(f"Blender {version} is not among those that can be fetched as a wheel: VERSION={there}.")
+    _set_up_wheels([version or _default_wheel(python)], python)
 
 
 def set_up_test(python: str = "") -> None:
-    """Everything that tests use: the wheel, and Debian's Blender and bubblewrap where they can be installed."""
+    """Everything that tests use: the default wheel, and Debian's Blender and bubblewrap where they can be installed."""
     set_up_dev(python)
-    if not _wheel_is_ready():
-        _make_wheel_environment("")
-        _show_that_it_starts(may_install=True)
+    _set_up_wheels([_default_wheel()], may_install=True)
     _want("blender")
     _want("bwrap", "bubblewrap")
+
+
+def set_up_matrix(python: str = "") -> None:
+    """The same with each Blender that the matrix of versions tries."""
+    set_up_test(python)
+    _set_up_wheels(MATRIX, may_install=True)
 
 
 # ── the agent's environment ───────────────────────────────────────────────────────────────────────────────────────────
@@ -101,42 +119,72 @@ def _same_version(own: Python, wanted: str) -> bool:
     return asked is not None and asked.version == own.version
 
 
-# ── the wheel ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _wheel_is_ready() -> bool:
-    noted = read_stamp(WHEEL_ENVIRONMENT)
-    locks = [REQUIREMENTS / name for name in noted.get("locks", {})]
-    python = WHEEL_ENVIRONMENT / "bin" / "python"
-    return bool(locks) and noted.get("starts") is True and python.exists() and is_stamped(WHEEL_ENVIRONMENT, locks)
+# ── Blender's wheels ──────────────────────────────────────────────────────────────────────────────────────────────────
+def _default_wheel(python: str = "") -> str:
+    """4.5 where its Python is here, else 5.2 where that is; without a network, of those that the folder holds."""
+    offered: tuple[str, ...] = wheels.DEFAULTS
+    if package_source.wheel_folder() is not None:
+        held = [version for version in reversed(wheels.PYTHONS) if _is_held(version)]
+        offered = tuple(sorted(held, key=lambda version: version not in wheels.DEFAULTS)) or offered
+    return next((version for version in offered if _is_python_here(wheels.PYTHONS[version], python)), offered[0])
 
 
-def _make_wheel_environment(wanted: str) -> None:
-    own = own_python(WHEEL_ENVIRONMENT)
-    if own is None or own.version not in WHEEL_PYTHONS:
-        own = _wheel_python(wanted)
-        _require_space(WHEEL_ENVIRONMENT.parent, _WHEEL_BYTES)
-        make(WHEEL_ENVIRONMENT, own)
-    lock = REQUIREMENTS / f"bpy-cp{own.version.replace('.', '')}.txt"
-    if not is_stamped(WHEEL_ENVIRONMENT, [lock]):
-        install(WHEEL_ENVIRONMENT, [lock], "Blender's wheel (350 MB)")
+def _is_held(version: str) -> bool:
+    """Whether the folder that all is taken from, where one is named, holds this Blender."""
+    folder = package_source.wheel_folder()
+    return folder is None or any(folder.glob(f"bpy-{version}.*.whl"))
 
 
-def _wheel_python(wanted: str) -> Python:
+def _is_python_here(version: str, wanted: str) -> bool:
+    if wanted:
+        named = ask(shutil.which(wanted) or wanted)
+        return named is not None and named.version == version
+    return any(python.has_venv for python in find((version,)))
+
+
+def _is_ready(version: str) -> bool:
+    folder = wheels.environment(version)
+    shown = read_stamp(folder).get("starts") is True and (folder / "bin" / "python").exists()
+    return shown and is_stamped(folder, [wheels.lock(version)])
+
+
+def _set_up_wheels(versions: Iterable[str], python: str = "", may_install: bool = False) -> None:
+    missing = [version for version in versions if not _is_ready(version)]
+    if missing:
+        _require_a_source(missing)
+        _require_room([version for version in missing if own_python(wheels.environment(version)) is None])
+    for version in missing:
+        _fill(version, python)
+        _show_that_it_starts(version, may_install)
+
+
+def _fill(version: str, wanted: str) -> None:
+    folder = wheels.environment(version)
+    own = own_python(folder)
+    if own is None or own.version != wheels.PYTHONS[version]:
+        make(folder, _wheel_python(version, wanted))
+    if not is_stamped(folder, [wheels.lock(version)]):
+        install(folder, [wheels.lock(version)], f"Blender {version} as a Python wheel (350 MB, unpacked 1 GB)")
+
+
+def _wheel_python(version: str, wanted: str) -> Python:
     try:
-        return choose(WHEEL_PYTHONS, "Blender's wheel", wanted)
+        return choose((wheels.PYTHONS[version],), f"the wheel of Blender {version}", wanted)
     except CannotSetUp as reason:
-        raise CannotSetUp(f"{reason} Or use an installed Blender: make run BLENDER=/path/to/blender …") from None
+        raise CannotSetUp(f"{reason} {_OR_INSTALLED}") from None
 
 
-def _show_that_it_starts(may_install: bool) -> None:
+def _show_that_it_starts(version: str, may_install: bool) -> None:
     """Really import it: a wheel is of no use where a shared library is missing."""
-    python = WHEEL_ENVIRONMENT / "bin" / "python"
+    folder = wheels.environment(version)
+    python = folder / "bin" / "python"
     if problem := _start_problem(python):
         missing = missing_libraries(python, problem)
         installed = may_install and is_root_with_apt() and apt_install(packages_for(missing)) == ""
         if not installed or (problem := _start_problem(python)):
             reason = f"lacks {', '.join(missing)}" if missing else f"does not start ({problem.splitlines()[-1]})"
-            raise CannotSetUp(f"Blender's wheel {reason}. {advice(missing) if missing else ''}")
-    write_stamp(WHEEL_ENVIRONMENT, {**read_stamp(WHEEL_ENVIRONMENT), "starts": True})
+            raise CannotSetUp(f"The wheel of Blender {version} {reason}. {advice(missing) if missing else ''}")
+    write_stamp(folder, {**read_stamp(folder), "starts": True})
 
 
 def _start_problem(python: Path) -> str:
@@ -147,13 +195,27 @@ def _start_problem(python: Path) -> str:
     return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
 
 
-def _require_space(folder: Path, needed: int) -> None:
+def _require_a_source(versions: list[str]) -> None:
+    if not wheels.fits_machine():
+        machine = f"{platform.system()} on {platform.machine()}"
+        raise CannotSetUp(f"Blender is not published as a Python wheel for {machine}. {_OR_INSTALLED}")
+    if lacking := [version for version in versions if not _is_held(version)]:
+        remedy = f"Add it where there is a network: make wheelhouse VERSION={lacking[0]}"
+        reason = f"{package_source.wheel_folder()} holds no wheel of Blender {' nor '.join(lacking)}."
+        raise CannotSetUp(f"{reason} {remedy} {_OR_INSTALLED}")
+
+
+def _require_room(versions: list[str]) -> None:
+    """1 GB for each, and as much again for what is fetched and unpacked on the way."""
+    if not versions:
+        return
+    folder = wheels.environment(versions[0]).parent
     folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    needed, free = len(versions) + 1, shutil.disk_usage(folder).free / (1 << 30)
     if free < needed:
         raise CannotSetUp(
-            f"Blender's wheel needs {needed >> 30} GiB in {folder}, but {free / (1 << 30):.1f} GiB are free. "
-            "Make room, or name an installed Blender: BLENDER=/path/to/blender"
+            f"Blender {', '.join(versions)} as a Python wheel needs {needed} GiB in {folder}, "
+            f"but {free:.1f} GiB are free. Make room. {_OR_INSTALLED}"
         )
 
 
@@ -182,8 +244,9 @@ def _want(program: str, package: str = "") -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make the environments under this checkout.")
-    parser.add_argument("what", choices=("agent", "dev", "run", "wheel", "test"))
+    parser.add_argument("what", choices=("agent", "dev", "run", "blender", "test", "matrix"))
     parser.add_argument("--python", default="", help="the Python to use; left away, one that fits is chosen")
+    parser.add_argument("--version", default="", help=f"of Blender, for `blender`: {', '.join(wheels.PYTHONS)}")
     return parser.parse_args()
 
 

@@ -20,9 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
+from pydantic import Field
+
 from protocol.errors import BlenderError
 from protocol.models import FingerprintReply, Value
-from sandbox.blend_file import HEADER_BYTES, NoBlendFile, parse_version, version_of
+from sandbox.blend_file import NoBlendFile, parse_version, written_by
 
 OLD_DRAFT_S = 3600
 READERS = Path(__file__).resolve().parent.parent / "blender_server"
@@ -54,11 +56,23 @@ class Snapshot(Value):
     """Of the file."""
 
 
+class Reading(Value):
+    """What another Blender than the one that wrote it reads in a snapshot."""
+
+    fingerprint: FingerprintReply
+    reader: str
+    rebuilt: str | None = None
+    """Id of the snapshot that stands in for it there, because the same edits led to it in that Blender."""
+
+
 class Manifest(Value):
     snapshot: Snapshot
     fingerprint: FingerprintReply
+    """As the Blender that wrote it reads it."""
     reader: str = ""
     """Digest of the code that took the fingerprint; another's cannot be compared with ours."""
+    elsewhere: dict[str, Reading] = Field(default_factory=dict)
+    """By version of Blender: a fingerprint counts only for the one that took it."""
 
 
 class SnapshotUnfit(BlenderError):
@@ -81,14 +95,39 @@ class SnapshotStore:
     def get(self, id: str) -> Snapshot:
         return self._manifest(id).snapshot
 
-    def fingerprint(self, id: str) -> FingerprintReply | None:
-        """The one taken when it was accepted; None where other code than today's took it."""
+    def fingerprint(self, id: str, blender: str = "") -> FingerprintReply | None:
+        """As a Blender of this version reads it (by default the one that wrote it); None where none has, or other code
+        than today's."""
         manifest = self._manifest(id)
-        return manifest.fingerprint if manifest.reader == reader_digest() else None
+        written_by_it = blender in ("", manifest.snapshot.blender)
+        reading = manifest if written_by_it else manifest.elsewhere.get(blender)
+        return reading.fingerprint if reading and reading.reader == reader_digest() else None
 
-    def renew(self, id: str, fingerprint: FingerprintReply) -> None:
-        """Remember what today's code reads in a snapshot."""
-        self._note(Manifest(snapshot=self.get(id), fingerprint=fingerprint, reader=reader_digest()))
+    def renew(self, id: str, blender: str, fingerprint: FingerprintReply) -> None:
+        """Remember what today's code reads in a snapshot in this Blender, beside what others have read."""
+        old, digest = self._manifest(id), reader_digest()
+        if blender == old.snapshot.blender:
+            changed: dict[str, object] = {"fingerprint": fingerprint, "reader": digest}
+        else:
+            reading = Reading(fingerprint=fingerprint, reader=digest, rebuilt=self.stand_in(id, blender))
+            changed = {"elsewhere": {**old.elsewhere, blender: reading}}
+        self._note(old.model_copy(update=changed))
+
+    def let_stand_in(self, id: str, rebuilt: Snapshot) -> None:
+        """Let the snapshot that the same edits led to in a newer Blender be what that Blender opens and reads."""
+        old, theirs = self._manifest(id), self._manifest(rebuilt.id)
+        reading = Reading(fingerprint=theirs.fingerprint, reader=theirs.reader, rebuilt=rebuilt.id)
+        self._note(old.model_copy(update={"elsewhere": {**old.elsewhere, rebuilt.blender: reading}}))
+
+    def stand_in(self, id: str, blender: str) -> str | None:
+        """Id of the snapshot that a Blender of this version opens in the place of this one."""
+        reading = self._manifest(id).elsewhere.get(blender)
+        return reading.rebuilt if reading else None
+
+    def is_read(self, id: str, blender: str) -> bool:
+        """Whether a Blender of this version has a baseline of it."""
+        manifest = self._manifest(id)
+        return blender == manifest.snapshot.blender or blender in manifest.elsewhere
 
     def ancestry(self, id: str) -> list[Snapshot]:
         """From the empty start to this one."""
@@ -214,10 +253,8 @@ def _digest(path: Path) -> str:
 
 
 def _check_version(path: Path, blender: str) -> None:
-    with open(path, "rb") as file:
-        header = file.read(HEADER_BYTES)
     try:
-        version = version_of(header)
+        version = written_by(path)
     except NoBlendFile as error:
         raise SnapshotUnfit(f"what was saved cannot be used: {error}") from error
     if version > parse_version(blender):

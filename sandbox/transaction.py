@@ -165,14 +165,14 @@ class SceneSession:
         return changes
 
     def _judge(self, draft: Draft, edit: Edit, scope: frozenset[str], required: frozenset[str]) -> tuple[Change, ...]:
-        store, parent = self._pool.store, self.head
+        parent = self.head
         before = self._pool.fingerprint(parent.id)
         with self._pool.judge() as judge:
             judge.open(draft.path)
             after = judge.fingerprint()
             changes = compare(before, after, scope)
             if wrong := outside(changes, scope):
-                wrong = judge.explain(wrong, store.path(parent.id))
+                wrong = judge.explain(wrong, self._pool.file(parent.id))
                 raise _Rejected("violation", _violation_message(edit, scope, wrong), wrong)
         if missing := sorted(required - after.objects.keys()):
             message = f"The edit removed or renamed objects that must stay: {', '.join(missing)}. {AS_BEFORE}"
@@ -240,7 +240,7 @@ class SceneSession:
         try:
             if self._active.look().memory_bytes > self._active.limits.memory_bytes // 2:
                 return self._replace("it kept so much memory of an edit that the next would pay for it")
-            self._active.restore(self._pool.store.verify(self.head.id))
+            self._active.restore(self._pool.file(self.head.id))
         except (ProcessFault, RequestFailed) as error:
             self._replace(f"it could not open the accepted scene: {error}")
 
@@ -261,7 +261,7 @@ class SceneSession:
 
     def _replace(self, reason: str) -> None:
         log.info("%r is replaced: %s", self._active, reason)
-        file = self._pool.store.verify(self.head.id)
+        file = self._pool.file(self.head.id)
         for _ in range(RESTORE_ATTEMPTS):
             self._pool.retire(self._active)
             self._worker = self._pool.take()

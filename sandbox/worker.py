@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from protocol import wire
 from protocol.client import NANNY_PATIENCE_S, Answer, Client, Pending
 from protocol.errors import BlenderError, ProcessFault, SetupFailed
 from protocol.link import Context
-from protocol.models import HelloReply, Request, SnapshotReply
+from protocol.models import Gpu, HelloReply, Request, SnapshotReply
+from sandbox.blend_file import NoBlendFile, refuse_newer
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
@@ -44,12 +46,14 @@ class Worker:
         context: Context,
         *,
         level: Level = Level.TREE,
-        gpu: bool = False,
+        gpu: Gpu = False,
         spawn: Callable[[Settings], NannyProcess] = NannyProcess,
         on_fault: Callable[[ProcessFault], None] = lambda fault: None,
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
         self.limits, self._level, self._on_fault = limits, level, on_fault
+        self.folder = folders[1]
+        """Blender's own."""
         settings = Settings(
             blender=blender,
             limits=limits,
@@ -93,7 +97,10 @@ class Worker:
         return self._ending(lambda: self._client.finish(pending))
 
     def restore(self, file: Path | None) -> None:
-        """Open a copy of a file from outside the box (None: the empty start)."""
+        """Open a copy of a file from outside the box (None: the empty start); a newer Blender's raises SetupFailed."""
+        if file is not None:
+            with contextlib.suppress(NoBlendFile):  # what it is then, Blender says
+                refuse_newer(file, self.hello.blender)
         self.call(OpenRequest(file=file))
 
     def save(self, target: Path) -> str:

@@ -136,7 +136,12 @@ def reply_key(request: ModelRequest) -> str:
 
 
 def place_key(place: Place) -> str:
-    return f"{place.rollout}/{place.stage}/{place.round}/{place.role}/{place.ordinal}"
+    return f"{conversation_key(place)}/{place.ordinal}"
+
+
+def conversation_key(place: Place) -> str:
+    """The same for all calls of one round of one role."""
+    return f"{place.rollout}/{place.stage}/{place.round}/{place.role}"
 
 
 def request_digest(request: ModelRequest) -> str:

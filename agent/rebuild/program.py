@@ -6,6 +6,7 @@ rebuilds the scene indeed is left to `agent/rebuild/proof.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from string import Template
@@ -22,6 +23,27 @@ def program_text(edits: Sequence[Edit], *, title: str, blender: str) -> str:
     runtime = resources.files("blender_server").joinpath("editing.py").read_text(encoding="utf-8")
     parts += [_banner("How edits are run") + "\n" + runtime.strip() + "\n", _banner("The program") + _MAIN]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def boxed(program: str) -> str:
+    """Code that runs the program from its first line to its last in a Blender that already runs, as its user would,
+    and opens what it has saved."""
+    return (
+        "import os, sys\n"
+        "path = os.path.join(os.getcwd(), 'rebuilt.blend')\n"
+        "sys.argv = ['scene.py', '--', '--save', path]\n"
+        "try:\n"
+        f"    exec(compile({program!r}, 'scene.py', 'exec'), {{'__name__': '__main__', '__file__': 'scene.py'}})\n"
+        "except SystemExit as end:\n"
+        "    raise end.__context__ or end\n"
+        "bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)\n"
+    )
+
+
+def made_with(program: str) -> str | None:
+    """The version of the Blender that made the program's scene."""
+    found = re.search(r"^BLENDER = ['\"](\d+(?:\.\d+)+)['\"]$", program, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _edit_text(number: int, edit: Edit) -> str:

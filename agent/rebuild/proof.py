@@ -8,18 +8,18 @@ How two scenes are compared is left to `equivalence.py`, how meshes are written 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from agent.errors import InputUnreadable, UsageError
 from agent.rebuild.equivalence import Comparison, Dump, compare
 from agent.rebuild.mesh_data import mesh_edit
 from agent.rebuild.mesh_order import Arrays
-from agent.rebuild.program import program_text
+from agent.rebuild.program import boxed, made_with, program_text
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
+from sandbox.blend_file import parse_version
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore, SnapshotUnfit
 from sandbox.transaction import FACTORS
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LONGEST_PROGRAM = 15 * 2**20
 """What can be sent to a Blender in one request."""
 
+BUILD_S = 900.0
 Outcome = Literal["identical", "equivalent", "different"]
 
 
@@ -44,6 +45,11 @@ class Proof(Value):
     blender: str
     duration_s: float
 
+    def told(self) -> list[str]:
+        """As lines for a screen."""
+        summary = f"rebuild {self.outcome}, by Blender {self.blender} in {self.duration_s:.1f} s"
+        return [summary, *(f"  {name}" for name in self.names)]
+
 
 class Proved(Value):
     """A proof and the program that it is about."""
@@ -53,11 +59,11 @@ class Proved(Value):
 
 
 def prove(
-    pool: Pool, store: SnapshotStore, head: Snapshot, *, title: str = "A scene", timeout_s: float = 900.0
+    pool: Pool, store: SnapshotStore, head: Snapshot, *, title: str = "A scene", timeout_s: float = BUILD_S
 ) -> Proved:
     """Rebuild a snapshot from its ancestry's edits; the program returned is the one that the proof holds for."""
     edits = [one.edit for one in store.ancestry(head.id) if one.edit is not None]
-    trial = Trial(pool, store.verify(head.id), pool.fingerprint(head.id), timeout_s)
+    trial = Trial(pool, pool.file(head.id), pool.fingerprint(head.id), timeout_s)
     program = program_text(edits, title=title, blender=pool.blender.version)
     proof = trial.run(program)
     if proof.outcome == "different" and (meshes := trial.meshes_to_write(proof)):
@@ -71,11 +77,11 @@ def prove(
     return Proved(proof=proof, program=program)
 
 
-def verify(pool: Pool, scene: Path, program: str, timeout_s: float = 900.0) -> Proof:
+def verify(pool: Pool, scene: Path, program: str, timeout_s: float = BUILD_S) -> Proof:
     """The proof again, of a scene and a program as they lie in a folder."""
-    made_with = re.search(r"^BLENDER = ['\"](.*)['\"]$", program, re.MULTILINE)
-    if made_with and made_with[1] != pool.blender.version:
-        message = f"The scene was made with Blender {made_with[1]}, this one is {pool.blender.version}."
+    maker = made_with(program)
+    if maker and parse_version(maker) != parse_version(pool.blender.version):
+        message = f"The scene was made with Blender {maker}, this one is {pool.blender.version}."
         raise UsageError(message, "Give the one that made it: --blender /path/to/it.")
     try:
         with pool.judge() as judge:
@@ -84,6 +90,23 @@ def verify(pool: Pool, scene: Path, program: str, timeout_s: float = 900.0) -> P
     except (SnapshotUnfit, OSError) as error:
         raise InputUnreadable(f"The scene {scene} cannot be verified: {error}.") from error
     return Trial(pool, scene, delivered, timeout_s).run(program)
+
+
+class ProgramFailed(Exception):
+    """A program that did not run to its end: the edit that failed, and its error."""
+
+
+def build(pool: Pool, program: str, timeout_s: float = BUILD_S) -> Snapshot:
+    """What a program builds in a Blender of the pool's. Raises ProgramFailed where it builds nothing."""
+    source = boxed(program)
+    if len(source.encode("utf-8", "surrogatepass")) > LONGEST_PROGRAM:
+        raise ProgramFailed(f"longer than {LONGEST_PROGRAM:,} bytes")
+    edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=source, seed=0)
+    with pool.session() as session:
+        outcome = session.edit(edit, frozenset(FACTORS), timeout_s=timeout_s)
+    if outcome.snapshot is None:
+        raise ProgramFailed(outcome.message.strip()[-1000:])
+    return outcome.snapshot
 
 
 class Trial:
@@ -95,19 +118,15 @@ class Trial:
         self._delivered: Dump | None = None
 
     def run(self, program: str) -> Proof:
-        source = _boxed(program)
-        if len(source.encode("utf-8", "surrogatepass")) > LONGEST_PROGRAM:
-            return self._proof("different", (f"program: longer than {LONGEST_PROGRAM:,} bytes",))
-        edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=source, seed=0)
-        with self._pool.session() as session:
-            outcome = session.edit(edit, frozenset(FACTORS), timeout_s=self._timeout_s)
-        if outcome.snapshot is None:
-            return self._proof("different", ("program: " + outcome.message.strip()[-1000:],))
-        names = _differing(self._fingerprint, self._pool.fingerprint(outcome.snapshot.id))
+        try:
+            rebuilt = build(self._pool, program, self._timeout_s)
+        except ProgramFailed as failure:
+            return self._proof("different", (f"program: {failure}",))
+        names = _differing(self._fingerprint, self._pool.fingerprint(rebuilt.id))
         if not names:
             return self._proof("identical", ())
         try:
-            comparison = self._compared(self._pool.store.verify(outcome.snapshot.id))
+            comparison = self._compared(self._pool.store.verify(rebuilt.id))
         except (RequestFailed, ProcessFault) as error:
             log.warning("the scenes could not be compared: %s", error)
             return self._proof("different", names)
@@ -126,8 +145,8 @@ class Trial:
         """By a process that ran no generated code."""
         worker = self._pool.boot()
         try:
-            self._delivered = self._delivered or _dump(worker, self._scene)
-            return compare(self._delivered, _dump(worker, rebuilt))
+            self._delivered = self._delivered or dumped(worker, self._scene)
+            return compare(self._delivered, dumped(worker, rebuilt))
         finally:
             self._pool.retire(worker)
 
@@ -141,26 +160,9 @@ class Trial:
         )
 
 
-def _dump(worker: Worker, scene: Path) -> Dump:
+def dumped(worker: Worker, scene: Path) -> Dump:
     worker.restore(scene)
-    reply, payloads = worker.call(DumpRequest())
-    assert isinstance(reply, DumpReply)
-    return Dump.of(reply, payloads)
-
-
-def _boxed(program: str) -> str:
-    """Code that runs the program from its first line to its last in a Blender that already runs, as its user would,
-    and opens what it has saved."""
-    return (
-        "import os, sys\n"
-        "path = os.path.join(os.getcwd(), 'rebuilt.blend')\n"
-        "sys.argv = ['scene.py', '--', '--save', path]\n"
-        "try:\n"
-        f"    exec(compile({program!r}, 'scene.py', 'exec'), {{'__name__': '__main__', '__file__': 'scene.py'}})\n"
-        "except SystemExit as end:\n"
-        "    raise end.__context__ or end\n"
-        "bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)\n"
-    )
+    return Dump.of(*cast(tuple[DumpReply, list[bytes]], worker.call(DumpRequest())))
 
 
 def _differing(first: FingerprintReply, second: FingerprintReply) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -27,6 +27,14 @@ log = logging.getLogger(__name__)
 
 PART = ".part-"
 """How the names of files begin that are being written; a kill leaves them, the next process removes them."""
+
+
+class BlenderTold(BaseModel, frozen=True):
+    """What a conversation is told of its Blender."""
+
+    version: str = ""
+    dialect: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What things are called in it."""
 
 
 class Journal:
@@ -46,6 +54,7 @@ class Journal:
         for entry in entries:
             if entry["event"] == "step" and {"key", "value"} <= entry.keys():
                 self._steps[entry["key"]] = entry["value"]
+        self._blenders = _blenders_told(entries)
         self.in_flight = _in_flight(entries)
         """What was being asked when the last process ended, by its step's key: asked for and perhaps paid, not seen."""
         self._file = self._path.open("ab")
@@ -92,6 +101,10 @@ class Journal:
             self._file.write(line + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    def blender_told(self, conversation: str) -> BlenderTold | None:
+        """The Blender that a recorded conversation was begun with: asked again, it is told the same."""
+        return self._blenders.get(conversation)
 
     def has(self, key: str) -> bool:
         return key in self._steps
@@ -203,6 +216,19 @@ def _in_flight(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         elif entry["event"] in ("step", "unanswered", "lost"):
             asked.pop(entry.get("key", ""), None)
     return asked
+
+
+def _blenders_told(entries: list[dict[str, Any]]) -> dict[str, BlenderTold]:
+    """By conversation (rollout/stage/round/role) the Blender at work when its first reply was recorded."""
+    told: dict[str, BlenderTold] = {}
+    blender = BlenderTold()
+    for entry in entries:
+        if entry["event"] in ("run", "resumed"):
+            with contextlib.suppress(ValidationError):  # a line that was changed from outside
+                blender = BlenderTold.model_validate({"version": entry.get("blender"), "dialect": entry.get("dialect", {})})
+        elif entry["event"] == "step" and str(entry.get("key", "")).startswith("reply/"):
+            told.setdefault("/".join(entry["key"].split("/")[1:5]), blender)
+    return told
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ from pydantic import Field
 from agent import prompting
 from agent.evaluation.comparison import comparison_png
 from agent.evaluation.measures import Measures
-from agent.models.base import Message, Picture, Role, Text
+from agent.models.base import Message, Picture, Place, Role, Text, conversation_key
+from agent.runs.journal import BlenderTold
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.tools.base import tell
@@ -41,9 +42,21 @@ class SceneNow(Value):
 class Briefing:
     """What one role in one stage is told."""
 
-    def __init__(self, run: Run, stage: str, role: Role, scope: frozenset[str], rounds: int, rollout: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stage: str,
+        role: Role,
+        scope: frozenset[str],
+        rounds: int,
+        rollout: int,
+        place: Place | None = None,
+    ) -> None:
+        """`place` is that of the first call: a recorded conversation is told of the Blender that it was begun with."""
         self._run, self._stage, self._role, self._scope = run, stage, role, scope
         self._rounds, self._rollout = rounds, rollout
+        begun_with = run.journal.blender_told(conversation_key(place)) if place else None
+        self._blender = begun_with or BlenderTold(version=run.blender.version, dialect=run.blender.facts.dialect)
 
     def system(self, prompt_role: str | None = None) -> str:
         """The system prompt: the same in all stages; "chooser" is the selector's part at a budget's end."""
@@ -58,7 +71,8 @@ class Briefing:
         reference, config = self._run.reference, self._run.config
         width, height = reference.frame(config.target_px)
         return {
-            "blender_version": self._run.blender.version,
+            "blender_version": self._blender.version,
+            "dialect": self._blender.dialect,
             "scope": sorted(self._scope),
             "width_px": width,
             "height_px": height,

@@ -17,7 +17,7 @@ MOST_CALLS = 10
 def decompose(run: Run, rollout: int) -> SceneGraph | None:
     """One independent scene graph, split until it is called complete; None when no valid one came."""
     place = Place(rollout=rollout, stage="decomposition", round=1, role="decomposer", ordinal=0)
-    briefing = Briefing(run, "decomposition", "decomposer", frozenset(), 1 + run.config.splits, rollout)
+    briefing = Briefing(run, "decomposition", "decomposer", frozenset(), 1 + run.config.splits, rollout, place)
     messages = [briefing.first(1)]
     graph: SceneGraph | None = None
     for number in range(1, 2 + run.config.splits):

@@ -102,7 +102,7 @@ def _built(run: Run, graph: SceneGraph, number: int, empty: Snapshot) -> Rollout
             number=number,
             graph=built,
             snapshot_id=bench.head.id,
-            png=full_render(bench, run.config.look_samples),
+            png=full_render(bench, run.config.look_samples).png,
             side_png=_from_the_side(bench),
             measures=last.measures,
             problems=tuple(gate(bench)),

@@ -125,7 +125,8 @@ def _generate(
     bench: Workbench, number: int, rounds: int, checklist: Checklist, conversation: list[Message], rollout: int
 ) -> None:
     run, stage = bench.run, bench.stage
-    briefing = Briefing(run, stage.name, "generator", stage.scope, rounds, rollout)
+    place = Place(rollout=rollout, stage=stage.label, round=number, role="generator", ordinal=0)
+    briefing = Briefing(run, stage.name, "generator", stage.scope, rounds, rollout, place)
     told = {"checklist": checklist.told(), "critique": checklist.critique}
     if conversation:
         conversation.append(briefing.again(number, bench.graph, **told))
@@ -133,7 +134,6 @@ def _generate(
         scene = _now(bench, rollout)
         remarks = [*bench.remarks[-REMARKS:], *bench.asked_of(stage)]
         conversation.append(briefing.first(number, bench.graph, scene, remarks=remarks, **told))
-    place = Place(rollout=rollout, stage=stage.label, round=number, role="generator", ordinal=0)
     run.console.step(f"{stage.label} · round {number} of {rounds} · generator")
     toolbox = Toolbox(stage.name, "generator", bench)
     product = converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
@@ -154,10 +154,10 @@ def ask_verdict(
 ) -> VerdictInput | None:
     """What the stage's verifier says of the head; None where it comes to no verdict."""
     run, stage = bench.run, bench.stage
-    briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout)
+    place = Place(rollout=rollout, stage=stage.label, round=number, role="verifier", ordinal=0)
+    briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout, place)
     told = {"checklist": checklist.told(), "critique": checklist.critique}
     first = briefing.first(number, bench.graph, _now(bench, rollout), **told)
-    place = Place(rollout=rollout, stage=stage.label, round=number, role="verifier", ordinal=0)
     run.console.step(f"{stage.label} · round {number} of {rounds} · verifier")
     toolbox = Toolbox(stage.name, "verifier", bench)
     product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
@@ -205,8 +205,8 @@ def choose(
     rollout: int = -1,
 ) -> int | None:
     """Index of the candidate that the model chooses; None when it comes to no choice."""
-    briefing = Briefing(run, stage, "selector", frozenset(), 1, rollout)
     place = Place(rollout=rollout, stage=stage, round=number, role="selector", ordinal=0)
+    briefing = Briefing(run, stage, "selector", frozenset(), 1, rollout, place)
     run.console.step(f"{stage} · choosing the best of {len(candidates)}")
     letters = list(string.ascii_uppercase[: len(candidates)])
     toolbox = Toolbox("selection", "selector", letters)

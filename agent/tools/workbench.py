@@ -20,13 +20,15 @@ from agent.config import StageLimits
 from agent.errors import NodeUnfit
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
+from agent.rebuild.baseline import take_baseline
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.stages.table import EVERYTHING, Stage
 from agent.tools.base import Outcome
+from agent.tools.quick import COARSE, QuickViews, quick_views
 from protocol.client import Answer
-from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProtocolViolated
-from protocol.models import RenderReply, RenderRequest, Request, TargetView, Value, View
+from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProcessFault, ProtocolViolated
+from protocol.models import Made, RenderReply, RenderRequest, Request, TargetView, Value, View
 from sandbox.snapshots import Edit, Snapshot
 from sandbox.transaction import EditOutcome, SceneSession
 
@@ -61,6 +63,8 @@ class Looked(Value):
 
     png: bytes
     measures: Measures
+    made: Made | None = None
+    """None in records of before this was told."""
 
 
 class _Measured(BaseModel):
@@ -91,6 +95,7 @@ class Workbench:
         self.remarks = list(remarks)
         """What was said last, in each stage so far, of what is still open."""
         self._in_temporary = False
+        self._quick: QuickViews | None = None
         self.stage: Stage
         self.round = 1
         self.start: Snapshot
@@ -199,6 +204,8 @@ class Workbench:
 
     # ── the live scene ────────────────────────────────────────────────────────────────────────────────────────────────
     def session(self) -> SceneSession:
+        if self._head is not None:
+            self._take_baseline(self._head)
         if self._session is None:
             with self.run.console.waiting("starting Blender"):
                 limits = self.run.config.limits.of_process(self.stage.name)
@@ -206,6 +213,16 @@ class Workbench:
         if self._head is not None and self._session.head.id != self._head.id:
             self._session.move_to(self._head)
         return self._session
+
+    def _take_baseline(self, head: Snapshot) -> None:
+        """Of a scene that an older Blender has left, before this one goes on with it."""
+        if self.run.store.is_read(head.id, self.run.blender.version):
+            return
+        with self.run.console.waiting(f"Blender {self.run.blender.version} takes over a scene of {head.blender}"):
+            baseline = take_baseline(self.run.pool, head)
+        if baseline:
+            self.run.journal.note("baseline", **baseline.model_dump())
+            self.run.console.say(baseline.told())
 
     def edit(self, source: str, purpose: str) -> EditOutcome:
         """Run generated code as one transaction in the stage's scope."""
@@ -254,17 +271,37 @@ class Workbench:
         with self.run.console.waiting("rendering"):
             reply, payloads = self.ask(request, self._limits.render_s)
         assert isinstance(reply, RenderReply)
+        for note in reply.made.notes:
+            self.run.console.say_once(note)
         return checked_picture(payloads, width, height), reply
 
     def look(self) -> tuple[Picture, Measures]:
         """The head's target view and how it compares with the reference; rendered once for each snapshot."""
 
         def render() -> Looked:
-            png = self.render()
-            return Looked(png=png, measures=measure(self.run.reference, png))
+            png, reply = self.render_with_reply()
+            return Looked(png=png, measures=measure(self.run.reference, png), made=reply.made)
 
         looked = self.run.journal.step(f"look/{self.head.id}", Looked, render)
-        return Picture(png=looked.png, caption="target view of the scene"), looked.measures
+        return Picture(png=looked.png, caption=captioned("target view of the scene", looked.made)), looked.measures
+
+    def quick_look(self, view: View, px: int, isolate: tuple[str, ...]) -> tuple[bytes, Made]:
+        """PNG of shapes and colours in plain light. By Cycles from where the quick engine has ended a Blender."""
+        quick, note = self._quick or quick_views(self.run), ""
+        try:
+            png, reply = self._quickly(quick, view, px, isolate)
+        except ProcessFault as fault:
+            if quick.engine == "cycles":
+                raise
+            self._quick = COARSE
+            note = f"Blender ended over a picture by {quick.engine} ({fault.message[:300]}), so Cycles made it."
+            self.run.console.say_once(note)
+            png, reply = self._quickly(COARSE, view, px, isolate)
+        return png, reply.made.model_copy(update={"notes": (*reply.made.notes, note)}) if note else reply.made
+
+    def _quickly(self, quick: QuickViews, view: View, px: int, isolate: tuple[str, ...]) -> tuple[bytes, RenderReply]:
+        long_px = min(px, quick.most_px or px)
+        return self.render_with_reply(view, long_px, engine=quick.engine, samples=quick.samples, isolate=isolate)
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[SceneSession]:
@@ -282,6 +319,11 @@ class Workbench:
         for folder in (self.run.folder.path, self.run.pool.folder):
             if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
                 raise NodeUnfit(f"{folder}: No space left on device.", "Make room, then resume the run.")
+
+
+def captioned(what: str, made: Made | None) -> str:
+    """With how it was made: "target view of the scene (Cycles, 16 samples, CPU)"."""
+    return f"{what} ({made.told()})" if made else what
 
 
 def _nothing() -> _Measured:

@@ -67,12 +67,12 @@ class Canaries:
         return {name for name, left in marks.items() if left}
 
     def _files(self, stack: ExitStack) -> None:
-        self._home = Path.home() / f".seig-canary-{secrets.token_hex(4)}"
+        self._home = Path(os.path.expanduser("~")) / f".seig-canary-{secrets.token_hex(4)}"
         for path in (self._home, self._run / "key", self._run / "long"):
             try:
                 path.touch(mode=0o600)
                 path.write_text(self.secret)
-            except OSError:  # a home that cannot be written to
+            except OSError:  # a home that cannot be written to, or none
                 continue
         stack.callback(self._home.unlink, missing_ok=True)
 

@@ -51,13 +51,15 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 GPU_DEVICES = ("/dev/dri", "/dev/kfd", "/dev/nvidia-caps", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
                "/dev/nvidia-modeset", "/dev/nvidiactl")  # fmt: skip
 GPU_READ = ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/class/kfd", "/sys/bus/pci", "/sys/module/nvidia",
-            "/sys/module/amdgpu", "/proc/driver/nvidia", "/etc/nvidia", "/usr/local/cuda", "/opt/rocm")  # fmt: skip
+            "/sys/module/amdgpu", "/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/etc/nvidia",
+            "/usr/local/cuda", "/usr/local/nvidia", "/opt/rocm")  # fmt: skip
 
 
 def of_blender(blender: Blender) -> list[Path]:
     """What the Blender itself consists of, our server and its libraries included."""
-    own = of_python(blender.executable) if blender.kind == "wheel" else _of_binary(blender.executable)
-    return _once([*own, blender.vendor, *OURS, *_library_folders()])
+    own = of_python(blender.executable) if blender.kind == "wheel" else _of_binary(blender)
+    vendor = [blender.vendor] if blender.vendor else []
+    return _once([*own, *map(Path, blender.facts.parts), *vendor, *OURS, *_library_folders()])
 
 
 def of_python(executable: Path) -> list[Path]:
@@ -95,15 +97,18 @@ def _installations(executable: Path) -> Iterator[Path]:
     yield executable.resolve().parent.parent
 
 
-def _of_binary(executable: Path) -> Iterator[Path]:
-    """The folder that a download unpacks to. One from a distribution lies below /usr, which is readable anyway."""
-    for path in (executable, executable.resolve()):
-        if not _is_too_much(path.parent):
-            yield path.parent
+def _of_binary(blender: Blender) -> Iterator[Path]:
+    """What is started, which may be a script, and the folder that the download of what then runs unpacks to. One from a
+    distribution lies below /usr, which is readable anyway."""
+    yield blender.started
+    told = Path(blender.facts.program or blender.started)
+    for program in (told, told.resolve()):
+        if not _is_too_much(program.parent):
+            yield program.parent
         else:  # unpacked right into a home
-            yield path
-            yield from path.parent.glob("[0-9]*.[0-9]*")
-            yield from path.parent.glob("lib")
+            yield program
+            yield from program.parent.glob("[0-9]*.[0-9]*")
+            yield from program.parent.glob("lib")
 
 
 def _library_folders() -> Iterator[Path]:
@@ -116,8 +121,9 @@ def _library_folders() -> Iterator[Path]:
 
 def _is_too_much(folder: Path) -> bool:
     """Whether the folder holds a home, or everything."""
-    home, folder = Path.home().resolve(), folder.resolve()
-    return folder == home or folder in home.parents or folder == folder.parent or folder == Path("/tmp")
+    folder, home = folder.resolve(), os.path.expanduser("~")
+    holds_home = os.path.isabs(home) and folder in (Path(home).resolve(), *Path(home).resolve().parents)
+    return holds_home or folder == folder.parent or folder == Path("/tmp")
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:

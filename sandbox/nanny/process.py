@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 
 from protocol.errors import ProcessFault, ProtocolViolated
-from sandbox import evidence
+from protocol.models import Gpu
+from sandbox import evidence, kernels
 from sandbox.confinement.confining import Confinement, confine, rlimits
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
@@ -32,7 +33,10 @@ log = logging.getLogger(__name__)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOOTSTRAP = REPOSITORY / "blender_server" / "bootstrap.py"
-PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+PASSED_ON = (
+    "PATH", "LD_LIBRARY_PATH", "TZ", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR", "ZE_AFFINITY_MASK",
+)  # fmt: skip
 """All that a Blender sees of our environment, which may hold keys."""
 
 TAIL_BYTES = 8192
@@ -57,7 +61,7 @@ class BlenderProcess:
         epoch: str,
         level: Level = Level.PROCESS,
         *,
-        gpu: bool = False,
+        gpu: Gpu = False,
     ) -> None:
         self.folder, self.limits = folder, limits
         self._verdict: ProcessFault | None = None
@@ -70,8 +74,8 @@ class BlenderProcess:
         self.output = Output(log_file, limits.output_bytes)
         self._ended_r, self._ended_w = os.pipe()
         try:
-            self.confinement = confine(level, blender, folder, limits, gpu=gpu)
-            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet, self.confinement)
+            self.confinement = confine(level, blender, folder, limits, gpu=bool(gpu))
+            self._popen = _spawn(blender, limits, folder, epoch, self.output.inlet, self.confinement, gpu)
         except BaseException:
             os.close(self._ended_r)
             os.close(self._ended_w)
@@ -208,13 +212,20 @@ class BlenderProcess:
 
 
 def _spawn(
-    blender: Blender, limits: Limits, folder: Path, epoch: str, output: int, confinement: Confinement
+    blender: Blender,
+    limits: Limits,
+    folder: Path,
+    epoch: str,
+    output: int,
+    confinement: Confinement,
+    gpu: Gpu,
 ) -> subprocess.Popen[bytes]:
+    inner = command(blender, limits, folder, epoch, shut=confinement.level == Level.CONFINED, gpu=gpu)
     try:
         return subprocess.Popen(
-            confinement.command(command(blender, limits, folder, epoch, shut=confinement.level == Level.CONFINED)),
+            confinement.command(inner),
             cwd=folder,
-            env=environment(folder, **{MARK: epoch}),
+            env=environment(folder, **{MARK: epoch}, **(kernels.variables(folder) if gpu else {})),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -228,16 +239,21 @@ def _spawn(
         confinement.started()
 
 
-def command(blender: Blender, limits: Limits, folder: Path, epoch: str, *, shut: bool = False) -> list[str]:
+def command(
+    blender: Blender, limits: Limits, folder: Path, epoch: str, *, shut: bool = False, gpu: Gpu = False
+) -> list[str]:
     """Blender's own command line, then what its server reads. `shut` lets it make no more sockets once connected."""
-    shutting = ["--shut"] if shut else []
+    options = ["--vendor", str(blender.vendor)] if blender.vendor else []
+    options += ["--engines", ",".join(blender.facts.rendering)]
+    options += ["--gpu", "any" if gpu is True else gpu] if gpu else []
+    options += ["--shut"] if shut else []
     if blender.kind == "wheel":
         start = [str(blender.executable), "-I", str(BOOTSTRAP)]
     else:
         threads = ["-t", str(limits.threads)] if limits.threads else []
-        start = [str(blender.executable), "-b", "--factory-startup", *threads]
+        start = [str(blender.started), "-b", "--factory-startup", *blender.facts.flags, *threads]
         start += ["--python-exit-code", "1", "--python", str(BOOTSTRAP)]
-    return [*start, "--", "--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor), *shutting]
+    return [*start, "--", "--folder", str(folder), "--epoch", epoch, *options]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

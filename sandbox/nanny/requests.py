@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from protocol.models import Reply, Request, RestoreReply, SnapshotReply, Value
+from protocol.models import Gpu, Reply, Request, RestoreReply, SnapshotReply, Value
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.limits import Limits
@@ -17,7 +17,7 @@ class Settings(Value):
     blender: Blender
     limits: Limits
     level: Level
-    gpu: bool = False
+    gpu: Gpu = False
     folder: Path
     """Its own: holds the socket to its owner."""
     worker_folder: Path

@@ -20,9 +20,8 @@ from agent.tools.workbench import Remark
 def run(tmp_path):
     path = tmp_path / "picture.png"
     Image.new("RGB", (64, 48), (200, 40, 40)).save(path)
-    return SimpleNamespace(
-        config=Config(), reference=read_reference(path, 64), blender=SimpleNamespace(version="4.5.1")
-    )
+    blender = SimpleNamespace(version="4.5.1", facts=SimpleNamespace(dialect={"sky types": ("NISHITA",)}))
+    return SimpleNamespace(config=Config(), reference=read_reference(path, 64), blender=blender)
 
 
 def scene(run):
@@ -33,6 +32,10 @@ def scene(run):
 
 def facts(message):
     return json.loads(message.content[-1].text.split("```json\n")[1].removesuffix("\n```"))
+
+
+def test_a_generator_is_told_what_the_runs_blender_calls_things(run):
+    assert "- sky types: `NISHITA`" in Briefing(run, "material", "generator", frozenset({"material"}), 3, -1).system()
 
 
 @pytest.mark.parametrize("role", ["generator", "verifier"])

@@ -26,6 +26,7 @@ ITEMS = [
 ]
 SAMPLES = {
     "blender_version": "4.5.15",
+    "dialect": {"sky types": ("PREETHAM", "NISHITA"), "smooth faces": ("Mesh.shade_smooth()",)},
     "stage": "geometry",
     "round": 2,
     "rounds": 5,
@@ -189,15 +190,15 @@ def test_a_verifier_is_told_every_item_with_its_state():
     assert "- 3 (withdrawn): Mug_Rim: cannot be seen" in text
 
 
-@pytest.mark.parametrize(("version", "said", "unsaid"), [
-    ("3.4.1", "`Specular`, `Transmission`,", "mesh.set_sharp_from_angle(angle"),
-    ("4.5.15", "`Specular IOR Level`", "'SINGLE_SCATTERING'"),
-    ("5.2.0", "'SINGLE_SCATTERING'", "'NISHITA'"),
-])  # fmt: skip
-def test_version_notes_speak_of_the_running_blender(version, said, unsaid):
-    text = render("shared/versions.md", blender_version=version)
-    assert said in text
-    assert unsaid not in text
+def test_a_generator_is_told_what_its_blender_calls_things():
+    text = system_prompt("generator", **system_values())
+    assert "## This is Blender 4.5.15" in text
+    assert "- sky types: `PREETHAM`, `NISHITA`\n- smooth faces: `Mesh.shade_smooth()`\n" in text
+
+
+def test_where_a_blender_did_not_tell_nothing_is_said_of_names():
+    text = render("shared/dialect.md", blender_version="4.5.15", dialect={})
+    assert "This is Blender 4.5.15" in text and "In this one" not in text
 
 
 def test_a_cut_out_is_told_to_have_no_backdrop():

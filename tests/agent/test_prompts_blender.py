@@ -48,24 +48,14 @@ material = bpy.data.materials.new("Glaze")
 material.use_nodes = True
 node = principled(material)
 set_input(node, ("Transmission Weight", "Transmission"), 1.0)
-missing = [name for name in {present!r} if name not in node.inputs]
-there = [name for name in {absent!r} if name in node.inputs]
-assert not missing and not there, (missing, there)
 mix = material.node_tree.nodes.new("ShaderNodeMix")
 mix.data_type = 'RGBA'
 assert [mix.inputs[i].type for i in (0, 6, 7)] == ['VALUE', 'RGBA', 'RGBA'] and mix.outputs[2].type == 'RGBA'
-sky = material.node_tree.nodes.new("ShaderNodeTexSky")
-sky.sky_type = {sky!r}
 """
 
 
 def blocks(text):
     return "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
-
-
-def ticked(text, begin):
-    """What stands between backticks in the sentence that begins so."""
-    return re.findall(r"`([^`]+)`", re.split(r"\.\s", text.partition(begin)[2], maxsplit=1)[0])
 
 
 @pytest.fixture(scope="module", params=["wheel", "binary"])
@@ -102,11 +92,5 @@ def test_the_lathe_makes_closed_bodies_that_face_outwards(run):
 
 
 @pytest.mark.blender
-def test_sockets_and_nodes_are_named_as_this_version_names_them(run):
-    version = run("")
-    text = render("shared/code.md", blender_version=version)
-    present = ticked(text, "Principled BSDF sockets:")
-    absent = ticked(text, "There is no `Specular`") if version >= "4" else ["Specular IOR Level", "Emission Color"]
-    sky = ticked(text.replace("'", "`"), "`sky_type` is")[0]
-    assert len(present) >= 12
-    run(blocks(text) + MATERIAL_CHECK.format(present=present, absent=absent, sky=sky))
+def test_the_code_that_finds_a_node_and_its_socket_runs(run):
+    run(blocks(render("shared/code.md", blender_version="4.5.15", dialect={})) + MATERIAL_CHECK)

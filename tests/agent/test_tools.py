@@ -12,7 +12,10 @@ from PIL import Image, ImageDraw
 
 from agent.evaluation.comparison import EDGE, GAP_PX, LABEL_PX, RULER_PX
 from agent.stages.table import INITIALISATION, REFINING
-from agent.tools.workbench import Workbench
+from agent.tools.quick import COARSE, QuickViews, quick_views
+from agent.tools.workbench import Workbench, captioned
+from protocol.errors import ProcessCrashed
+from protocol.models import Made
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -194,7 +197,46 @@ def test_isolate_hides_all_others(still):
     outcome = still.use("look", px=64, samples=4, isolate=["Post"])
     (view,) = pictures(outcome)
     assert near(view.getpixel((32, 32)), GREY) and near(view.getpixel((52, 20)), BLUE)
-    assert outcome.content[1].caption == "target view of Post alone"
+    assert outcome.content[1].caption == captioned("target view of Post alone", by_cycles(still, 4))
+
+
+def by_cycles(desk, samples):
+    denoised = desk.bench.run.blender.facts.denoiser
+    return Made(engine="cycles", samples=samples, device="CPU", denoised=denoised)
+
+
+def test_the_target_view_says_what_made_it(still):
+    expected = captioned("target view of the scene", by_cycles(still, still.bench.run.config.look_samples))
+    assert still.bench.look()[0].caption == expected
+
+
+def test_a_quick_look_shows_the_same_things_as_the_run_has_chosen_to(still):
+    outcome = still.use("look", quick=True, px=128)
+    (view,) = pictures(outcome)
+    quick = quick_views(still.bench.run)
+    engine = "Workbench" if quick.engine == "workbench" else f"Cycles, {quick.samples} samples"
+    assert outcome.content[1].caption.startswith(f"target view ({engine}")
+    for place, channel in (((64, 64), 0), ((104, 40), 2)):
+        assert np.argmax(view.getpixel(place)[:3]) == channel
+
+
+def test_a_quick_look_that_ends_blender_is_made_by_cycles_from_then_on_and_says_so_once(still, monkeypatch):
+    asked, render = [], still.bench.render_with_reply
+
+    def ending(view=None, long_side_px=None, **settings):
+        asked.append(settings["engine"])
+        if settings["engine"] == "workbench":
+            raise ProcessCrashed("render", "ended by signal 6")
+        return render(view, long_side_px, **settings)
+
+    workbench = QuickViews(engine="workbench", samples=1, most_px=None)
+    monkeypatch.setattr(still.bench, "render_with_reply", ending)
+    monkeypatch.setattr(still.bench, "_quick", workbench)
+    outcomes = [still.use("look", quick=True) for _ in range(2)]
+    assert asked == ["workbench", "cycles", "cycles"]
+    assert "signal 6), so Cycles made it." in facts(outcomes[0])["notes"][-1]
+    assert not any("signal" in note for note in facts(outcomes[1]).get("notes", ()))
+    assert [pictures(one)[0].size for one in outcomes] == [(COARSE.most_px,) * 2] * 2
 
 
 def test_looking_changes_nothing(still):

@@ -46,11 +46,11 @@ class Process:
 class Server:
     """One Blender that runs our server."""
 
-    def __init__(self, blender, epoch="e1"):
+    def __init__(self, blender, epoch="e1", more=()):
         self.blender, self._context = blender, zmq.Context()
         self.folder = Path(tempfile.mkdtemp(prefix="srv"))
         self.client = Client(self._context, self.folder, epoch, 1 << 30)
-        own = ["--folder", str(self.folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
+        own = [*options(blender, self.folder, epoch), *more]
         self.process = Process([*command(blender), "--", *own], self.folder)
         self.client.watch(self.process)
         self.hello = self.client.wait_hello(60)
@@ -84,6 +84,12 @@ class Server:
         self.client.close()
         self._context.destroy(linger=0)
         shutil.rmtree(self.folder)
+
+
+def options(blender, folder, epoch):
+    """What the bootstrap is told."""
+    vendor = ["--vendor", str(blender.vendor)] if blender.vendor else []
+    return ["--folder", str(folder), "--epoch", epoch, *vendor]
 
 
 def command(blender):

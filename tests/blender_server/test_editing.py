@@ -10,7 +10,7 @@ from protocol.models import ExecuteRequest, SettleRequest
 from tests.blender_server.scenes import RICH, SMALL
 from tests.blender_server.servers import changed
 
-pytestmark = pytest.mark.blender
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("handlers")]
 
 EDITING = Path(__file__).parents[2] / "blender_server" / "editing.py"
 

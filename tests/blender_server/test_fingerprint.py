@@ -8,7 +8,7 @@ from protocol.models import DescribeRequest, ExecuteRequest, OrbitView, PresetVi
 from tests.blender_server.scenes import RICH
 from tests.blender_server.servers import changed
 
-pytestmark = pytest.mark.blender
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("fingerprint")]
 
 TABLE = 'bpy.data.objects["Table"]'
 CUP = 'bpy.data.objects["Cup"]'

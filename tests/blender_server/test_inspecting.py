@@ -8,7 +8,7 @@ from protocol.models import DumpRequest, ExecuteRequest, InspectRequest
 from tests.blender_server.scenes import RICH
 from tests.blender_server.test_rendering import ids
 
-pytestmark = pytest.mark.blender
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("handlers")]
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """A render shows what its view says, from temporary state, the same pixels each time; an object-id picture is exact."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
+from needs import absent
 from PIL import Image
 
 from protocol import errors
@@ -16,6 +18,7 @@ from protocol.models import (
     RestoreRequest,
 )
 from tests.blender_server.scenes import SMALL
+from tests.blender_server.servers import Server
 
 pytestmark = pytest.mark.blender
 
@@ -151,6 +154,164 @@ def test_a_linear_picture_leaves_the_scene_as_it_was(small):
 
 
 FORMAT = "[(s.file_format, s.color_mode, s.color_depth) for s in [bpy.context.scene.render.image_settings]]"
+
+
+# ── what a picture is made with ───────────────────────────────────────────────────────────────────────────────────────
+CARD_THAT_FAILS = """
+from blender_server import compat, rendering
+
+def fail(*_):
+    rendering._render = render
+    raise rendering.RenderFailed("unsupported", "CUDA error: out of memory")
+
+render, rendering._render = rendering._render, fail
+compat.turn_on_gpus = lambda kind: ("CUDA", ["Some card"])
+"""
+"""A graphics card stands in for those that are not here."""
+
+
+@pytest.fixture(scope="session")
+def workbench_server(kind):
+    if not kind.facts.workbench:
+        absent("Workbench cannot render without a screen here")
+    server = Server(kind, more=["--engines", "cycles,workbench"])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def plain(workbench_server):
+    """The small scene in a Blender that may render with Workbench."""
+    workbench_server.fresh()
+    workbench_server.edit(SMALL)
+    return workbench_server
+
+
+@pytest.fixture
+def wanting(kind, small):
+    """Starts a Blender that is to render with graphics cards, with the small scene in it."""
+    started = []
+
+    def start(gpu):
+        server = Server(kind, more=["--gpu", gpu])
+        started.append(server)
+        (server.folder / "small.blend").write_bytes((small.folder / "small.blend").read_bytes())
+        server.fresh("small.blend")
+        return server
+
+    yield start
+    for server in started:
+        server.close()
+
+
+def test_a_picture_says_how_it_was_made(small, kind):
+    denoiser = kind.facts.denoiser
+    made = picture(small, samples=8)[0].made
+    assert (made.engine, made.samples, made.device, made.denoised) == ("cycles", 8, "CPU", denoiser)
+    assert made.notes == (() if denoiser else ("This Blender has no denoiser, so pictures keep their grain.",))
+    assert made.told() == "Cycles, 8 samples, CPU" + ("" if denoiser else ", not denoised")
+    for few in ({"samples": 2}, {"samples": 8, "picture": "object_id"}):
+        made = picture(small, **few)[0].made
+        assert (made.samples < 3, made.denoised, made.notes) == (True, False, ())
+
+
+def test_cycles_takes_the_place_of_an_engine_that_would_need_a_screen_and_says_so(small):
+    """That server was told of none but Cycles."""
+    assert small.hello.engines == ("cycles",)
+    expected = picture(small, samples=2)[1]
+    for engine, name in (("workbench", "Workbench"), ("eevee", "EEVEE")):
+        reply, pixels = picture(small, samples=2, engine=engine)
+        says = f"This Blender cannot render with {name} without a screen here, so Cycles made the picture."
+        assert (reply.made.engine, reply.made.notes) == ("cycles", (says,))
+        assert np.array_equal(pixels, expected)
+
+
+def test_the_processor_takes_the_place_of_a_graphics_card_that_is_not_there_and_says_so(small, wanting):
+    kind = "METAL" if sys.platform == "linux" else "HIP"
+    reply, pixels = picture(wanting(kind))
+    assert reply.made.device == "CPU"
+    assert reply.made.notes == (f"Cycles finds no graphics card to use by {kind} here, so the processor rendered.",)
+    assert np.array_equal(pixels, picture(small)[1])
+
+
+def test_the_processor_takes_over_for_good_where_a_graphics_card_fails_over_a_picture(small, wanting):
+    server, expected = wanting("any"), picture(small)[1]
+    server.call(ExecuteRequest(source=CARD_THAT_FAILS))
+    for _ in range(2):
+        reply, pixels = picture(server)
+        says = "CUDA: Some card failed, so the processor rendered: CUDA error: out of memory"
+        assert (reply.made.device, reply.made.notes) == ("CPU", (says,))
+        assert np.array_equal(pixels, expected)
+
+
+PAINTED = """
+for name in ("Table", "Cup", "Ground"):
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    base = nodes["Principled BSDF"].inputs["Base Color"]
+    if name == "Table":
+        base.default_value = (0.8, 0.02, 0.02, 1)
+    elif name == "Cup":
+        color = nodes.new("ShaderNodeRGB")
+        color.outputs[0].default_value = (0.02, 0.02, 0.8, 1)
+        links.new(color.outputs[0], base)
+    else:
+        texture = nodes.new("ShaderNodeTexImage")
+        texture.image = bpy.data.images.new("Green", 4, 4)
+        texture.image.pixels[:] = (0.1, 0.9, 0.1, 1) * 16
+        links.new(texture.outputs["Color"], base)
+    bpy.data.objects[name].data.materials.clear()
+    bpy.data.objects[name].data.materials.append(material)
+"""
+"""Red by a colour, blue by a node, green by an image."""
+
+
+def test_workbench_shows_the_colours_of_materials_whatever_light_there_is(plain):
+    plain.call(ExecuteRequest(source=PAINTED))
+    reply, pixels = picture(plain, engine="workbench")
+    assert (reply.made.told(), reply.made.notes) == ("Workbench", ())
+    seen = ids(plain)
+    for name, channel in (("Table", 0), ("Ground", 1), ("Cup", 2)):
+        color = pixels[seen[name]].mean(axis=0)[:3]
+        assert color.argmax() == channel and color.max() > 1.5 * np.median(color), (name, color)
+    dark = 'bpy.data.objects.remove(bpy.data.objects["Lamp"]); bpy.context.scene.view_settings.exposure = -5'
+    plain.call(ExecuteRequest(source=dark))
+    assert np.array_equal(pixels, picture(plain, engine="workbench")[1])
+
+
+def test_workbench_shows_a_meshs_own_colours(plain):
+    plain.call(ExecuteRequest(source=PAINTED_BY_ATTRIBUTE))
+    pixels = picture(plain, engine="workbench")[1]
+    color = pixels[ids(plain)["Table"]].mean(axis=0)[:3]
+    assert color.argmax() == 2 and color.max() > 1.5 * np.median(color)
+
+
+PAINTED_BY_ATTRIBUTE = """
+mesh = bpy.data.objects["Table"].data
+layer = mesh.vertex_colors.new(name="paint")
+for each in layer.data:
+    each.color = (0.05, 0.05, 0.9, 1)
+tree = mesh.materials[0].node_tree
+source = tree.nodes.new("ShaderNodeVertexColor")
+source.layer_name = "paint"
+tree.links.new(source.outputs["Color"], tree.nodes["Principled BSDF"].inputs["Base Color"])
+"""
+
+
+def test_workbench_leaves_the_scene_as_it_was_and_is_clear_where_nothing_is(plain):
+    plain.call(ExecuteRequest(source='bpy.data.objects.remove(bpy.data.objects["Ground"])'))
+    before, colors = plain.fingerprint(), plain.evaluate(COLORS)
+    pixels = picture(plain, engine="workbench", transparent=True)[1]
+    assert pixels[0, 0, 3] == 0 and (pixels[..., 3] > 250).sum() > 100  # 4.5 rounds down
+    assert (plain.fingerprint(), plain.evaluate(COLORS)) == (before, colors)
+
+
+COLORS = "[tuple(m.diffuse_color) for m in bpy.data.materials], bpy.context.scene.display.shading.color_type"
+
+
+def test_what_workbench_cannot_show_is_refused(plain):
+    assert "made by Cycles alone" in refusal(plain, engine="workbench", picture="object_id").message
 
 
 # ── object ids ────────────────────────────────────────────────────────────────────────────────────────────────────────

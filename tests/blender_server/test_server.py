@@ -13,7 +13,7 @@ import zmq
 from protocol import errors, wire
 from protocol.models import ExecuteRequest, HelloRequest, RestoreRequest, ShutdownRequest, SnapshotRequest
 from tests.blender_server.scenes import SMALL
-from tests.blender_server.servers import command
+from tests.blender_server.servers import command, options
 
 pytestmark = pytest.mark.blender
 
@@ -33,8 +33,7 @@ class Raw:
         self.socket, self.echo = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
         self.socket.bind(f"ipc://{folder}/r")
         self.echo.bind(f"ipc://{folder}/e")
-        own = ["--folder", str(folder), "--epoch", epoch, "--vendor", str(blender.vendor)]
-        started = [*command(blender), "--", *own]
+        started = [*command(blender), "--", *options(blender, folder, epoch)]
         self.process = subprocess.Popen(started, stdout=subprocess.DEVNULL, start_new_session=True)
         self.peer, self.hello = self.receive()
 
@@ -65,6 +64,7 @@ def raw(kind, tmp_path_factory):
     raw.close()
 
 
+@pytest.mark.matrix("boots")
 def test_hello_comes_unasked_and_says_what_this_is(raw, kind):
     assert (raw.hello.id, raw.hello.kind, raw.hello.status) == (wire.HELLO_ID, wire.REPLY, wire.OK)
     assert raw.hello.body["blender"] == kind.version
@@ -72,6 +72,7 @@ def test_hello_comes_unasked_and_says_what_this_is(raw, kind):
     assert "cycles" in raw.hello.body["engines"]
 
 
+@pytest.mark.matrix("boots")
 def test_a_repeated_id_gets_the_kept_answer_and_is_not_run_again(raw):
     source = "import os\nopen('count', 'a').write('x')"
     first = raw.ask(1, "execute", source=source)
@@ -130,15 +131,16 @@ def test_shortly_before_the_deadline_it_writes_down_where_it_is(raw):
     eventually(lambda: 'File "edit", line 3' in (raw.folder / "faults.log").read_text())
 
 
+@pytest.mark.matrix("boots")
 def test_it_ends_when_told_to(raw):
     assert raw.ask(1, "shutdown").status == wire.OK
     assert raw.process.wait(10) == 0
 
 
+@pytest.mark.matrix("boots")
 def test_it_dies_with_its_parent(kind, tmp_path_factory):
     folder = tmp_path_factory.mktemp("w")
-    own = ["--folder", str(folder), "--epoch", "x", "--vendor", str(kind.vendor)]
-    line = [*command(kind), "--", *own]
+    line = [*command(kind), "--", *options(kind, folder, "x")]
     start = f"import subprocess, time\nchild = subprocess.Popen({line!r}, stdout=subprocess.DEVNULL)\n"
     code = start + "print(child.pid, flush=True)\ntime.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -274,6 +276,7 @@ def test_a_truncated_file_is_refused(server):
     assert server.call(HelloRequest()).blender == server.hello.blender
 
 
+@pytest.mark.matrix("boots")
 def test_shutdown_is_answered(another):
     another.call(ShutdownRequest())
     assert another.process.popen.wait(10) == 0

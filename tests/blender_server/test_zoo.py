@@ -8,7 +8,7 @@ from protocol.models import DescribeRequest, DumpRequest, InspectRequest
 from tests.blender_server.scenes import ZOO
 from tests.blender_server.servers import changed
 
-pytestmark = pytest.mark.blender
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("fingerprint")]
 
 
 @pytest.fixture(scope="session")

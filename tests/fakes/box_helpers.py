@@ -1,17 +1,20 @@
 """What tests of the box share: edits by number, the look for what was left behind, waiting for a condition."""
 
+import os
 import time
 
 import psutil
 from needs import lacking
 
-from sandbox.discovery import Blender, find_blenders
+from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.pool import Pool
 from sandbox.provisioning import provide
 from sandbox.snapshots import Edit, SnapshotStore
 from sandbox.transaction import FACTORS
 
 ALL = frozenset(FACTORS) - {"host"}
+KINDS = ("named",) if os.environ.get("BLENDER") else ("wheel", "binary")
+"""The Blenders that tests of the box are run with: the one that BLENDER names, or one of each kind."""
 
 
 class Editor:
@@ -54,7 +57,9 @@ def eventually(condition, patience_s=20.0):
 
 
 def real_pool(kind, limits, folder):
-    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has."""
+    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has, or the one "named"."""
+    if kind == "named":
+        return Pool(find_blender(), limits, SnapshotStore(folder / "snapshots"), folder / "logs")
     found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
     if not found:
         lacking(f"no Blender of kind {kind} here")

@@ -34,7 +34,7 @@ def fake(folder, **options):
     text = PROGRAM.format(python=sys.executable, root=str(ROOT), here=str(Path(__file__).parent), options=options)
     program.write_text(text)
     program.chmod(0o755)
-    facts = Facts(version="4.5.0", python="3.11", numpy=False, engines=(), denoiser=False, workbench=False, gpus=())
+    facts = Facts(version="4.5.0", python="3.11", engines=())
     fields = {"version": "4.5.0", "python": "3.11", "vendor": folder, "found": "PATH", "facts": facts}
     return Blender(executable=program, kind="binary", **fields)
 

@@ -62,7 +62,8 @@ def _outcomes(selection, environment):
     """capability → its cases. What failed is shown as pytest shows it."""
     with tempfile.TemporaryDirectory(prefix="seig-matrix-") as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", f"--junitxml={report}", *selection]
+        options = ["-q", "--tb=short", "-o", "junit_family=xunit1", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", *options, *selection]
         ended = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
         cases = table.read(report) if report.exists() else {}
     if ended.returncode or not cases:

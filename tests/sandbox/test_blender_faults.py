@@ -1,14 +1,16 @@
 """What generated code can do to a real Blender, and what it costs: its own edit, nothing else."""
 
+import re
 import time
 
 import pytest
-from box_helpers import ALL, assert_nothing_left, eventually, processes_of, real_pool
+from box_helpers import ALL, KINDS, assert_nothing_left, eventually, processes_of, real_pool
 
 from protocol.models import InspectRequest, RenderRequest
 from sandbox.limits import GIB, MIB, Limits
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(180)]
+IN_EACH = pytest.mark.matrix("transactions")
 
 CUBE = "bpy.ops.mesh.primitive_cube_add()\nbpy.context.object.name = 'Cup'"
 MOVE = "bpy.data.objects['Cup'].location.x += 1"
@@ -17,7 +19,7 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture(scope="module", params=["wheel", "binary"])
+@pytest.fixture(scope="module", params=KINDS)
 def pool(request, tmp_path_factory):
     with real_pool(request.param, LIMITS, tmp_path_factory.mktemp(request.param)) as pool:
         yield pool
@@ -56,6 +58,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@IN_EACH
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_costs_only_its_own_edit(pool, scene, edit, name):
     source, kinds = FAULTS[name]
@@ -69,11 +72,13 @@ def test_a_fault_costs_only_its_own_edit(pool, scene, edit, name):
     eventually(lambda: len(processes_of(pool.folder)) == 4, 10)
 
 
+@IN_EACH
 def test_the_line_that_hung_is_told(edit):
     outcome = edit("a = 1\nwhile True: pass", timeout_s=1)
     assert outcome.kind == "deadline" and "at line 2: `while True: pass`" in outcome.message
 
 
+@IN_EACH
 def test_code_that_raises_is_told_where_and_costs_nothing(scene, edit):
     edit(CUBE)
     head = scene.head
@@ -82,11 +87,24 @@ def test_code_that_raises_is_told_where_and_costs_nothing(scene, edit):
     assert scene.head == head and place(scene) == 0
 
 
+@IN_EACH
+def test_a_name_of_another_blender_is_told_with_what_it_is_here(edit):
+    start = "made = bpy.data.materials.new('M')\nmade.use_nodes = True\n"
+    names = ("Specular", "Specular IOR Level")
+    outcomes = [edit(f"{start}made.node_tree.nodes['Principled BSDF'].inputs['{name}']") for name in names]
+    ((failed, right),) = [
+        (one, other) for one, other in zip(outcomes, names[::-1], strict=True) if one.kind == "script_error"
+    ]
+    assert re.search(rf'In this Blender \(\d.+\) it is called "{right}"\.\n', failed.message)
+
+
+@IN_EACH
 def test_printing_what_is_no_text_harms_nothing(edit):
     outcome = edit(CUBE + "\nprint('\\ud83d')")
     assert outcome.kind == "committed" and outcome.stdout in ("?\n", "\\ud83d\n")
 
 
+@IN_EACH
 def test_a_change_outside_the_scope_is_named_and_undone(scene, edit):
     edit(CUBE)
     head = scene.head
@@ -96,6 +114,7 @@ def test_a_change_outside_the_scope_is_named_and_undone(scene, edit):
     assert edit(MOVE, {"transform"}).kind == "committed"
 
 
+@IN_EACH
 def test_a_required_object_stays(scene, edit):
     edit(CUBE)
     outcome = edit("bpy.data.objects.remove(bpy.data.objects['Cup'])", required={"Cup"})
@@ -126,6 +145,7 @@ def test_what_fled_into_a_session_of_its_own_is_found(pool, edit):
     eventually(lambda: len(processes_of(pool.folder)) == 4, 10)
 
 
+@IN_EACH
 def test_temporary_looks_leave_no_trace(scene, edit):
     edit(CUBE + "\nbpy.ops.object.camera_add(location=(0, -9, 0), rotation=(1.5708, 0, 0))\n"
          "bpy.context.scene.camera = bpy.context.object", ALL)  # fmt: skip
@@ -167,6 +187,7 @@ def test_a_thread_that_hides_is_known_by_the_time_it_takes(scene, edit):
     assert edit(MOVE).kind == "committed" and scene._active.hello.pid != before
 
 
+@IN_EACH
 def test_a_stage_begins_in_a_clean_process(scene, edit):
     edit(CUBE + "\nimport builtins; builtins.leftover = 1")
     scene.fresh()

@@ -1,11 +1,11 @@
 """What each stage's edits may change, told by a real Blender's standby."""
 
 import pytest
-from box_helpers import ALL, Editor, assert_nothing_left, real_pool
+from box_helpers import ALL, KINDS, Editor, assert_nothing_left, real_pool
 
 from sandbox.limits import Limits
 
-pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.blender, pytest.mark.matrix("transactions"), pytest.mark.timeout(120)]
 
 STAGES = {
     "initialisation": ALL,
@@ -49,7 +49,7 @@ bpy.context.scene.world.use_nodes = True
 )
 
 
-@pytest.fixture(scope="module", params=["wheel", "binary"])
+@pytest.fixture(scope="module", params=KINDS)
 def pool(request, tmp_path_factory):
     with real_pool(request.param, Limits(), tmp_path_factory.mktemp(request.param)) as pool:
         yield pool

@@ -5,7 +5,7 @@ from collections import Counter
 
 import psutil
 import pytest
-from box_helpers import Editor, assert_nothing_left, eventually, processes_of, real_pool
+from box_helpers import KINDS, Editor, assert_nothing_left, eventually, processes_of, real_pool
 
 from sandbox.limits import MIB, Limits
 
@@ -16,7 +16,7 @@ FAULTS = ("import os; os.abort()", "import os; os._exit(0)", "import ctypes; cty
 @pytest.mark.timeout(300)
 def test_a_long_session_with_faults_stays_flat(tmp_path):
     dice, us, seen, steps = random.Random(0), psutil.Process(), Counter(), 0
-    with real_pool("wheel", Limits(), tmp_path) as pool, pool.session() as scene:
+    with real_pool(KINDS[0], Limits(), tmp_path) as pool, pool.session() as scene:
         edit = Editor(scene)
         edit("bpy.ops.mesh.primitive_monkey_add(); bpy.context.object.name = 'M'")
         for number in range(300):

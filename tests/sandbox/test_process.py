@@ -261,7 +261,13 @@ def test_the_command_line_suits_each_kind(tmp_path, limits):
     started = command(binary, threads, Path("/w"), "e")
     started = started[started.index(program) + 1 :]
     assert started[:7] == ["-b", "--factory-startup", "-t", "2", "--python-exit-code", "1", "--python"]
-    assert started[8:] == ["--", "--folder", "/w", "--epoch", "e", "--vendor", str(binary.vendor)]
+    own = ["--", "--folder", "/w", "--epoch", "e", "--vendor", str(binary.vendor)]
+    assert started[8:] == [*own, "--engines", "cycles"]
+    for gpu, named in ((True, "any"), ("CUDA", "CUDA")):
+        assert command(binary, threads, Path("/w"), "e", gpu=gpu)[-2:] == ["--gpu", named]
+    facts = binary.facts.model_copy(update={"flags": ("--offline-mode", "-noaudio")})
+    started = command(binary.model_copy(update={"facts": facts}), threads, Path("/w"), "e")
+    assert {"--offline-mode", "-noaudio"} <= set(started[: started.index("--python")])
     started = command(wheel, threads, Path("/w"), "e")
     started = started[started.index(program) + 1 :]
     assert started[0] == "-I" and started[1].endswith("bootstrap.py") and started[2] == "--"

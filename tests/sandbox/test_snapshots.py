@@ -34,6 +34,28 @@ def test_a_snapshot_is_found_again_by_another_process(store):
     assert again.path(child.id).read_bytes() == BLEND and child.bytes == len(BLEND)
 
 
+def test_a_fingerprint_counts_only_for_the_blender_that_took_it_and_each_is_kept(store):
+    root = keep(store)
+    other = FingerprintReply(factors={"camera": {"object:Camera": "2"}}, topology={}, objects={"Camera": "CAMERA"})
+    assert store.fingerprint(root.id, "5.0.1") is None and not store.is_read(root.id, "5.0.1")
+    store.renew(root.id, "5.0.1", other)
+    again = SnapshotStore(store.folder)
+    assert again.fingerprint(root.id, "5.0.1") == other and again.fingerprint(root.id, "4.5.1") == PRINT
+    assert again.fingerprint(root.id, "5.2.3") is None
+
+
+def test_a_newer_blenders_snapshot_stands_in_for_an_older_ones_there_alone(store):
+    root = keep(store)
+    with store.draft("5.0.1") as draft:
+        filled(draft, b"BLENDER17-01v0500" + bytes(200))
+        rebuilt = draft.adopt(None, EDIT, PRINT.model_copy(update={"objects": {}}))
+    store.let_stand_in(root.id, rebuilt)
+    store.renew(root.id, "5.0.1", PRINT)
+    again = SnapshotStore(store.folder)
+    assert (again.stand_in(root.id, "5.0.1"), again.stand_in(root.id, "4.5.1")) == (rebuilt.id, None)
+    assert again.get(root.id) == root and again.path(root.id).read_bytes() == BLEND
+
+
 def test_the_same_file_from_another_edit_is_another_snapshot(store):
     root = keep(store)
     child = keep(store, root.id, EDIT)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import discovery, folders
+from sandbox import folders, places
 
-FACTS = '{"version": "4.2.3", "python": "3.11", "numpy": true, "engines": ["cycles"], "denoiser": true}'
+FACTS = '{"version": "4.2.3", "python": "3.11", "numpy": true, "engines": ["cycles"]}'
 
 
 class Machine:
@@ -47,9 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.delenv("SEIG_WHEELS", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(folders, "CHECKOUT_STATE", machine.state)
-    monkeypatch.setattr(discovery, "CHECKOUT_STATE", machine.state)
-    monkeypatch.setattr(discovery, "WHEEL_ENVIRONMENT", machine.state / "bpy")
-    monkeypatch.setattr(discovery, "USUAL_PLACES", {"linux": ("~/blender*/blender",)})
+    monkeypatch.setattr(places, "USUAL_PLACES", {"linux": ("~/blender*/blender",)})
     return machine
 
 

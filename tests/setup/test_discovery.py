@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -38,7 +37,7 @@ def test_no_blender_at_all_is_said_with_the_ways_out(machine):
     with pytest.raises(SetupFailed) as caught:
         find_blender()
     assert "no Blender" in caught.value.message
-    assert "BLENDER=" in caught.value.remedy and "make wheel" in caught.value.remedy
+    assert "BLENDER=" in caught.value.remedy and "make blender" in caught.value.remedy
 
 
 def test_path_comes_before_the_usual_places_and_the_newest_of_these_first(machine):
@@ -106,9 +105,11 @@ def test_a_script_that_prints_nonsense_is_no_blender(machine):
     assert "exit code 3" in the_problem().reason
 
 
-def test_a_flood_of_output_does_no_harm(machine):
-    machine.put(machine.path / "blender", "/usr/bin/yes")
-    assert "did not answer" in the_problem(timeout_s=1).reason
+def test_a_flood_of_output_ends_the_question(machine):
+    machine.put(machine.path / "blender", "exec /usr/bin/yes")
+    began = time.monotonic()
+    assert "printed more than 4 MiB" in the_problem().reason
+    assert time.monotonic() - began < 10
 
 
 def test_what_may_not_be_executed_is_told_with_the_command_that_helps(machine, monkeypatch):
@@ -150,10 +151,12 @@ def test_one_binary_under_two_names_is_listed_once(machine):
 
 def test_a_spoilt_memory_of_answers_is_written_anew(machine):
     blender = machine.blender(machine.path / "blender")
-    (machine.state / "probes.json").write_text("{half", encoding="utf-8")
+    find_blenders()
+    (remembered,) = (machine.state / "probes").iterdir()
+    remembered.write_text("{half", encoding="utf-8")
     assert versions(find_blenders()) == ["4.2.3"]
     assert versions(find_blenders()) == ["4.2.3"]
-    assert machine.times_asked(blender) == 1
+    assert machine.times_asked(blender) == 2
 
 
 def test_a_probe_sees_no_secret_of_ours(machine, monkeypatch):
@@ -168,14 +171,4 @@ def test_a_checkout_that_cannot_be_written_to_is_no_hindrance(machine, monkeypat
     monkeypatch.setattr(folders, "CHECKOUT_STATE", machine.home / "file" / ".blender")
     machine.blender(machine.path / "blender")
     assert versions(find_blenders()) == ["4.2.3"]
-    assert (machine.home / ".cache" / "seig" / "probes.json").is_file()
-
-
-@pytest.mark.blender
-def test_every_real_blender_of_this_machine_says_what_it_can_do(monkeypatch):
-    monkeypatch.undo()
-    found = [one for one in find_blenders() if isinstance(one, Blender)]
-    assert found
-    for blender in found:
-        assert "cycles" in blender.facts.engines
-        assert Path(blender.executable).is_file() and blender.python.startswith("3.")
+    assert any((machine.home / ".cache" / "seig" / "probes").iterdir())

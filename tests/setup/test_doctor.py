@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent import doctor
+from agent import blenders, doctor
 
 pytestmark = pytest.mark.usefixtures("only_path")
 KEY = "sk-canary-0123456789"
@@ -15,7 +15,7 @@ KEY = "sk-canary-0123456789"
 def test_without_a_blender_doctor_says_how_to_get_one_and_exits_with_69(machine, capsys):
     assert doctor.doctor() == 69
     said = capsys.readouterr().out
-    assert "none that can be used" in said and "make wheel" in said and "Not ready" in said
+    assert "none that can be used" in said and "make blender" in said and "Not ready" in said
 
 
 def test_with_a_blender_a_run_is_possible(machine, capsys):
@@ -54,16 +54,16 @@ def test_a_wanted_blender_that_is_broken_prevents_runs_even_with_another_there(m
 def test_blenders_lists_usable_and_unusable_ones(machine, capsys):
     machine.blender(machine.path / "blender", "4.2.3")
     machine.put(machine.home / "blender-2.82" / "blender", "echo 'Blender 2.82'")
-    assert doctor.blenders() == 0
+    assert blenders.blenders() == 0
     said = capsys.readouterr().out
     assert "4.2.3" in said and "Unusable" in said and "2.82" in said
-    assert doctor.blenders(json=True) == 0
+    assert blenders.blenders(json=True) == 0
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 1
 
 
 def test_blenders_without_any_says_how_to_get_one_in_either_form(machine, capsys):
-    assert doctor.blenders() == 69
-    assert "make wheel" in capsys.readouterr().out
-    assert doctor.blenders(json=True) == 69
+    assert blenders.blenders() == 69
+    assert "make blender" in capsys.readouterr().out
+    assert blenders.blenders(json=True) == 69
     (missing,) = json.loads(capsys.readouterr().out)["missing"]
-    assert "make wheel" in missing["fix"]
+    assert "make blender" in missing["fix"]

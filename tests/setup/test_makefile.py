@@ -29,11 +29,12 @@ NAMES = (
 def make(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     program = tmp_path / "program"
-    program.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    says = 'sys.argv[1] == "-c" or print(json.dumps(sys.argv[1:]))'  # -c is make's question of how old it is
+    program.write_text(f"#!{sys.executable}\nimport json, sys\n{says}\n")
     program.chmod(0o755)
 
-    def make(*words):
-        command = ["make", "-s", *words, f"AGENT={program}", "ANY_PYTHON=true"]
+    def make(*words, any_python="true"):
+        command = ["make", "-s", *words, f"AGENT={program}", f"ANY_PYTHON={any_python or program}"]
         own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
         done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=20, check=True)
         assert not (tmp_path / "pwned").exists()
@@ -63,5 +64,15 @@ def test_so_do_the_targets_that_take_a_run(make, target, name):
     assert make(target, f"OUT={name}", f"BLENDER={name}") == ["-m", "agent", target, *blender, "--", name]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_so_do_those_that_fetch(make, name):
+    said = make("blender", f"VERSION={name}", f"PYTHON={name}", any_python="")
+    assert said == ["-I", "sandbox/setting_up.py", "blender", f"--version={name}", f"--python={name}"]
+    said = make("wheelhouse", f"DIR={name}", f"VERSION={name}")
+    assert said == ["-m", "sandbox.wheelhouse", f"--version={name}", "--", name]
+
+
 def test_what_is_not_given_is_not_handed_on(make):
     assert make("run", "IMAGE=a.png") == ["-m", "agent", "run", "--", "a.png"]
+    assert make("wheelhouse") == ["-m", "sandbox.wheelhouse", "--", "wheels"]
+    assert make("blender", any_python="") == ["-I", "sandbox/setting_up.py", "blender"]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import locking, setting_up, wheels
 from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.plain_syntax import problems
 
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
-TARGETS = {"run", "test", "check", "doctor", "setup", "help", "clean", "examples"}
+TARGETS = {"run", "test", "check", "doctor", "setup", "help", "clean", "examples", "blender", "wheelhouse"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
@@ -83,10 +84,24 @@ def test_what_runs_inside_blender_imports_only_what_is_there_at_the_top_of_its_f
 
 
 def test_the_set_up_itself_runs_on_an_old_python():
-    stdlib_only = [
-        ROOT / "sandbox" / f"{name}.py" for name in ("environments", "folders", "libraries", "pythons", "setting_up")
-    ]
-    assert list(problems(stdlib_only, (3, 8))) == []
+    names = ("environments", "folders", "libraries", "package_source", "pythons", "setting_up", "wheels")
+    files = [ROOT / "sandbox" / f"{name}.py" for name in names]
+    assert list(problems(files, (3, 8))) == []
+    for file in files:
+        for name in re.findall(r"^(?:from|import) ([a-zA-Z_.]+)", file.read_text(encoding="utf-8"), re.MULTILINE):
+            top, _, module = name.partition(".")
+            assert module in ("", *names) if top == "sandbox" else top in sys.stdlib_module_names, f"{file}: {name}"
+
+
+def test_each_wheel_has_a_lock_made_for_its_python_and_nothing_else_has():
+    assert {lock.name for lock in LOCKS if lock.name.startswith("bpy-")} == {
+        wheels.lock(version).name for version in wheels.PYTHONS
+    }
+    for version in wheels.PYTHONS:
+        pins = wheels.lock(version).read_text(encoding="utf-8")
+        assert re.search(rf"^bpy=={re.escape(version)}\.\d+ ", pins, re.MULTILINE)
+    assert {lock.name for lock in LOCKS} == {lock.name for lock in locking.LOCKS}
+    assert set(setting_up.MATRIX) <= set(wheels.PYTHONS) and set(wheels.DEFAULTS) <= set(wheels.PYTHONS)
 
 
 def test_example_pictures_are_small():
