@@ -18,7 +18,7 @@ STAGES = ("geometry", "material", "composition", "lighting", "camera")
 
 EXIT_CODES = """exit codes:
   0   finished (result.json says: accepted, best_effort or budget_stopped)
-  3   verify: the rebuilt scene differs
+  3   verify: the rebuilt scene differs; run --strict: not every stage was approved
   10  a budget is used up and there is no usable scene: resume with a larger one
   64  wrong usage; an output folder that belongs to another run
   65  the picture, or the scene to verify, cannot be read
@@ -28,13 +28,19 @@ EXIT_CODES = """exit codes:
   78  a setting in a file, a key or a model is refused"""
 
 GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+FARM_COMMANDS = {
+    "status": "what has become of each row",
+    "collect": "write a batch's report: batch.json, batch.csv, batch.html",
+    "retry": "hand in again what is not final",
+}
+PROGRESS = ("none", "openjd", "cgru", "jsonl")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its documented code; no traceback for anything that a user can cause."""
     _open_streams()
-    options = _parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     if not hasattr(options, "command"):
         _parser().print_help()
         sys.exit(64)
@@ -43,6 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (Exception, KeyboardInterrupt) as error:
         code = _tell(error)
     _leave(code)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line asks for; ends with a usage message (exit code 64) where it cannot be understood."""
+    own: list[str] = list(arguments)
+    run: list[str] = []
+    if own[:1] == ["batch"] or own[:2] == ["farm", "submit"]:  # what follows "--" is for each run
+        own, run = (own[: own.index("--")], own[own.index("--") + 1 :]) if "--" in own else (own, [])
+    options = _parser().parse_args(own)
+    options.run = run
+    return options
 
 
 def _tell(error: BaseException) -> int:
@@ -94,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
+    _add_batch(commands)
+    _add_farm(commands)
     _add_calibrate(commands)
     resume = _add(
         commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
@@ -120,12 +139,59 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = _add(commands, "run", "turn a picture into a scene", "run")
-    run.add_argument("image", type=_picture, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
+    run.add_argument("image", type=_picture, nargs="?", metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
     run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
     run.add_argument(
         "--stages", type=_stages, metavar="A,B", help=f"only these of {', '.join(STAGES)}; the scaffold is always made"
     )
+    run.add_argument("--strict", action="store_true", help="exit with 3 unless every stage was approved")
+    run.add_argument(
+        "--progress", choices=PROGRESS, default="none", help="print lines by which a farm's engine follows the run"
+    )
     _add_settings(run, "runs/<picture's name>")
+    farm = run.add_argument_group("one row of a batch, as a farm calls it")
+    farm.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON lines, a row per picture")
+    farm.add_argument("--index", type=int, metavar="K", help="the row of the manifest, from 1")
+    farm.add_argument("--path-map", type=Path, metavar="FILE", help="where this machine has the paths: JSON")
+    farm.add_argument("--max-attempts", type=int, metavar="N", help="give up a row that was interrupted so often (5)")
+    farm.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+
+
+def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "every row of a manifest on this machine; what follows -- is for each run"
+    batch = _add(commands, "batch", text, "batch")
+    _add_manifest(batch)
+    batch.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+
+
+def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
+    farm = commands.add_parser("farm", help="a batch on a farm: submit, status, collect, retry")
+    kinds = farm.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    submit = _add(kinds, "submit", "hand a batch to a farm's engine; what follows -- is for each run", "submit")
+    _add_manifest(submit)
+    submit.add_argument("--engine", choices=("slurm", "openjd"), default="slurm")
+    submit.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
+    submit.add_argument("--minutes", type=int, help="time limit of a row; default: --max-minutes and a tenth")
+    submit.add_argument("--memory", type=int, default=4096, metavar="MIB", help="of a row (4096)")
+    submit.add_argument("--cpus", type=int, default=2, help="of a row (2)")
+    submit.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
+    submit.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
+    submit.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="Slurm: further ones of sbatch")
+    submit.add_argument("--slots", default="", metavar="NAME", help="OpenJD: name of the farm's limit on runs")
+    submit.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+    for name, text in FARM_COMMANDS.items():
+        parser = _add(kinds, name, text, name)
+        parser.add_argument("root", type=_folder, metavar="DIR", help="the batch's folder")
+        parser.add_argument("--json", action="store_true") if name == "status" else None
+        if name == "retry":
+            parser.add_argument("--failed", action="store_true", help="what has failed for good too")
+            parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON lines, a row per picture")
+    parser.add_argument("--out", type=_folder, metavar="DIR", required=True, help="the batch's folder")
+    parser.add_argument("--at-once", type=int, metavar="N", help="most rows that run at the same time")
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -229,6 +295,10 @@ def _call(name: str, options: argparse.Namespace) -> int:
     from agent.runs.stopping import stopping
 
     with stopping():
+        if name in ("batch", "submit", *FARM_COMMANDS):
+            from agent.farm import commands as farm
+
+            return int(getattr(farm, name)(options))
         from agent import commands  # takes a second or more
 
         return int(getattr(commands, name)(options))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.config import Config, load_config, with_budget, with_model
-from agent.console import answer
+from agent.console import Screen, answer
 from agent.delivery import Result
 from agent.errors import ConfigurationError, InputUnreadable, UsageError
 from agent.last_screen import last_screen
@@ -37,7 +37,18 @@ AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Start a run, or go on with the same one where OUT already holds it."""
+    """Start a run, or go on with the same one where OUT already holds it; with --manifest, that of a batch's row."""
+    if options.manifest is not None:
+        from agent.farm.task import run_row
+
+        return run_row(options, run_picture)
+    if options.image is None:
+        raise UsageError("no picture is named.", "Give the path of one picture file, or a --manifest.")
+    return run_picture(options)
+
+
+def run_picture(options: argparse.Namespace) -> int:
+    """The run of one picture."""
     recorded = recorded_settings(options.recording) if options.recording else None
     config = with_model(load_config(_settings(options), options.config, recorded))
     reference = read_reference(options.image, config.target_px)
@@ -159,7 +170,7 @@ def _nothing_left_to_do(folder: RunFolder, config: Config) -> Result | None:
 
 def _tell(folder: RunFolder, result: Result, options: argparse.Namespace) -> int:
     answer(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
-    return 0
+    return 3 if getattr(options, "strict", False) and result.status != "accepted" else 0
 
 
 def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> Reference:
@@ -254,7 +265,8 @@ def _work(
         result = _nothing_left_to_do(folder, config)
         if result is None:
             source = getattr(options, "image", folder.path).name
-            result = work_in(folder, config, reference, model, blender, source, _stream(options))
+            screen = Screen(_stream(options), getattr(options, "progress", "none"))
+            result = work_in(folder, config, reference, model, blender, source, screen)
     return _tell(folder, result, options)
 
 
@@ -292,6 +304,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "level": options.level,
         "require_level": options.require_level,
         "gpu": options.gpu,
+        **getattr(options, "row_settings", {}),
     }
 
 

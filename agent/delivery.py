@@ -132,9 +132,11 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
 
     result = run.journal.step(f"stage/{stage.label}/{bench.head.id}", StageResult, look)
     _lay_out(bench, stage, result, checklist or Checklist())
+    measures = result.measures
+    run.console.scored(psnr_db=measures.psnr_db, ssim=measures.ssim, iou=measures.iou)
     run.console.say(
-        f"{stage.label}: {result.measures.psnr_db:.2f} dB, SSIM {result.measures.ssim:.3f}"
-        + (f", IoU {result.measures.iou:.3f}" if result.measures.iou is not None else "")
+        f"{stage.label}: {measures.psnr_db:.2f} dB, SSIM {measures.ssim:.3f}"
+        + (f", IoU {measures.iou:.3f}" if measures.iou is not None else "")
         + (f", rebuild {result.proof.outcome}" if result.proof else "")
     )
     return result

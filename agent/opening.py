@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import Any
 
 from agent import prompting
 from agent.config import Config
-from agent.console import Console
+from agent.console import Console, Screen
 from agent.conversation import book_lost
 from agent.delivery import Result, isolation
 from agent.errors import Interrupted, RunError, UsageError
@@ -57,7 +57,7 @@ def _begun(
 
 @contextlib.contextmanager
 def opened(
-    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, stream: TextIO, go_on: str
+    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, screen: Screen, go_on: str
 ) -> Iterator[Opened]:
     """Open all that a run needs beside its journal; `go_on` says how to go on after a stop."""
     with contextlib.ExitStack() as lifetime:
@@ -65,7 +65,10 @@ def opened(
         ledger = ledger_of(folder, config)
         lifetime.enter_context(stopping(go_on))
         lifetime.enter_context(_log(folder))
-        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        spent_s, facts = ledger.spent().minutes * 60, _facts(folder, ledger)
+        console = lifetime.enter_context(
+            Console(folder.status, screen.stream, spent_s, progress=screen.progress, facts=facts)
+        )
         lifetime.enter_context(_failure_noted(journal, ledger))
         pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
@@ -96,13 +99,13 @@ def work_in(
     model: Model,
     blender: Blender,
     source: str,
-    stream: TextIO,
+    screen: Screen,
 ) -> Result:
-    """Do what is left to do of the run; `stream` is where it tells its story."""
+    """Do what is left to do of the run; `screen` is where it tells its story."""
     go_on = f"Go on with: {command('resume', folder.path)}"
     before = took_part(folder)
     journal = _begun(folder, config, reference, model, blender, source)
-    with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
+    with opened(folder, config, journal, model, blender, screen, go_on) as all_of_it:
         for note in reference.notes:
             all_of_it.console.say(f"picture: {note}")
         if before and blender.version not in before:
@@ -124,6 +127,18 @@ def _changed_since(folder: RunFolder, config: Config, reference: Reference, mode
     then = folder.first_entry()
     now = {"prompts": identity(config, reference)["prompts"], "model": _id_of(model, config)}
     return [name for name, value in now.items() if then.get(name, value) != value]
+
+
+def _facts(folder: RunFolder, ledger: Ledger) -> Callable[[], dict[str, Any]]:
+    """What status.json tells beside where the run is."""
+    attempts = folder.attempts()
+
+    def facts() -> dict[str, Any]:
+        folder.fence()
+        spent = ledger.spent()
+        return {"calls": spent.calls, "tokens": spent.tokens, "usd": spent.usd, "attempts": attempts}
+
+    return facts
 
 
 @contextlib.contextmanager

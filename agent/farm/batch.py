@@ -53,6 +53,8 @@ def begin_batch(root: Path, source: Path, manifest: Manifest) -> Batch:
     """Freeze the rows in a folder; a batch of the same rows goes on. Raises UsageError for one of others."""
     root = root.absolute()
     folder = root / "farm"
+    if not str(root).isprintable():
+        raise UsageError(f"the folder {str(root)!r} has a line break or the like in its name.", "Choose another.")
     if (folder / "batch.json").exists():
         batch = open_batch(root)
         if batch.digest != manifest.digest:

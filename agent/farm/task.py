@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from agent.config import Budget
@@ -22,7 +21,6 @@ from agent.progress import failure_lines
 from agent.runs.budget import Ledger, Spending
 from agent.runs.failed import failed_before, note_failed
 from agent.runs.folder import RunFolder, write_json
-from agent.runs.journal import read_journal
 from agent.runs.lease import LeaseLost, RunHeld, job_id
 
 MAX_ATTEMPTS = 5
@@ -39,7 +37,7 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
         if not options.retry_failed:
             return _end(options, Failure(**failed.model_dump(include={"exit_code", "failure_class", "message"})))
         folder.result.unlink()
-    attempt = _attempts(folder) + 1
+    attempt = folder.attempts() + 1
     try:
         if attempt > (options.max_attempts or MAX_ATTEMPTS):
             failure = _worn_out(folder, attempt - 1)
@@ -69,11 +67,6 @@ def _for_row(options: argparse.Namespace, row: Row, folder: RunFolder) -> argpar
     if row.seed is not None:
         own["seed"] = row.seed
     return argparse.Namespace(**{**vars(options), **own})
-
-
-def _attempts(folder: RunFolder) -> int:
-    """Processes that came so far as to work in it."""
-    return sum(entry["event"] in ("run", "resumed") for entry in read_journal(folder.journal))
 
 
 def _worn_out(folder: RunFolder, attempts: int) -> Failure:
@@ -112,13 +105,3 @@ def _note_status(folder: RunFolder, failure: Failure, attempts: int) -> None:
     ended = {"state": "failed" if failure.is_final else "stopped", "attempts": attempts, "job": job_id()}
     said = {"failure_class": failure.failure_class, "exit_code": failure.exit_code, "message": failure.message}
     write_json(folder.status, {**status, **ended, **said})
-
-
-def batch_options(parser: argparse.ArgumentParser) -> None:
-    """What a farm adds to a run."""
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON lines, a row per picture")
-    parser.add_argument("--index", type=int, metavar="K", help="the row of the manifest, from 1")
-    parser.add_argument("--path-map", type=Path, metavar="FILE", help="where this machine has the paths: JSON")
-    text = f"give a row up that was interrupted so often (default {MAX_ATTEMPTS})"
-    parser.add_argument("--max-attempts", type=int, metavar="N", help=text)
-    parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")

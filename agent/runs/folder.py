@@ -28,8 +28,9 @@ STAGE_NUMBERS = {
 LATE = 5
 """The number of what takes place between lighting and camera: reopened stages; and of the one loop without stages."""
 
-BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "snapshots", "status.json"}
-"""What a run that was killed before its journal's first line may have left."""
+BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "result.json", "snapshots",
+              "status.json"}  # fmt: skip
+"""What a run that ended before its journal's first line may have left."""
 
 
 class History(Value):
@@ -141,6 +142,10 @@ class RunFolder:
                 elif entry["event"] == "result":
                     minutes = max(minutes, float(entry["result"]["spent"]["minutes"]))
         return History(budget=budget, minutes=minutes)
+
+    def attempts(self) -> int:
+        """Processes that came so far as to work in the run."""
+        return sum(entry["event"] in ("run", "resumed") for entry in read_journal(self.journal))
 
     @contextlib.contextmanager
     def lease(self) -> Iterator[None]:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
@@ -53,7 +52,7 @@ def submit(batch: Batch, indices: Sequence[int], run: Sequence[str], wanted: Wan
     for number, offset in enumerate(sorted({index // _chunk() for index in indices})):
         chunk = [index - offset * _chunk() for index in indices if index // _chunk() == offset]
         script = batch.folder / ("run.sbatch" if number == 0 else f"run-{number + 1}.sbatch")
-        write_atomically(script, _script(batch, script, chunk, offset * _chunk(), run, wanted))
+        write_atomically(script, _script(batch, chunk, offset * _chunk(), run, wanted))
         jobs.append(_call("sbatch", "--parsable", str(script)).split(";")[0])
     return jobs
 
@@ -83,7 +82,7 @@ def queue(jobs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _script(batch: Batch, script: Path, indices: Sequence[int], offset: int, run: Sequence[str], wanted: Wanted) -> str:
+def _script(batch: Batch, indices: Sequence[int], offset: int, run: Sequence[str], wanted: Wanted) -> str:
     most = f"%{wanted.at_once}" if wanted.at_once else ""
     options = [f"--mem={wanted.memory_mib}M", f"--cpus-per-task={wanted.cpus}"]
     options += [f"--licenses={wanted.licenses}"] if wanted.licenses else []
@@ -91,7 +90,6 @@ def _script(batch: Batch, script: Path, indices: Sequence[int], offset: int, run
     options += [f"--time={wanted.minutes}"] if wanted.minutes else []
     return str(
         _template().render(
-            script=script,
             name=f"seig-{batch.title}"[:60],
             array=ranges(indices) + most,
             logs=batch.logs,
@@ -145,12 +143,19 @@ def _call(*command: str) -> str:
     raise UsageError(f"Slurm refuses: {said}", "Correct what it names, and submit again.")
 
 
+def _directive(text: str) -> str:
+    """As a line of sbatch's takes it: its own quotes, and a percent sign that stands for itself."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
 @functools.cache
 def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     environment.filters["quoted"] = lambda value: shlex.quote(str(value))
+    environment.filters["directive"] = lambda value: _directive(str(value))
     return environment.from_string(
         resources.files("agent.farm.slurm").joinpath("run.sbatch").read_text(encoding="utf-8")
     )
