@@ -11,7 +11,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from agent.progress import Progress
 
 STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
@@ -33,6 +36,9 @@ FARM_COMMANDS = {
     "collect": "write a batch's report: batch.json, batch.csv, batch.html",
     "retry": "hand in again what is not final",
 }
+BATCH_STOP_S = 8.0
+"""For what runs rows, which need some seconds to stop themselves."""
+STRICT = "exit with 3 unless every row is accepted"
 PROGRESS = ("none", "openjd", "cgru", "jsonl")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = options.command(options)
     except (Exception, KeyboardInterrupt) as error:
-        code = _tell(error)
+        code = _tell(error, getattr(options, "progress", "none"))
     _leave(code)
 
 
@@ -62,14 +68,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _tell(error: BaseException) -> int:
-    """Say what ended the command, and the exit code for it."""
+def _tell(error: BaseException, progress: Progress = "none") -> int:
+    """Say what ended the command, to a farm's engine too where it listens, and the exit code for it."""
     from agent.failures import failure_of  # takes a while, and --help needs none of it
+    from agent.progress import failure_lines
 
     failure = failure_of(error)
-    if failure.is_defect:
-        traceback.print_exception(error)
     with contextlib.suppress(OSError):
+        for line in failure_lines(progress, failure.failure_class, failure.exit_code, failure.message):
+            print(line, flush=True)
+    with contextlib.suppress(OSError):
+        if failure.is_defect:
+            traceback.print_exception(error)
         print(f"seig: {failure.message.strip()}", file=sys.stderr, flush=True)
     return failure.exit_code
 
@@ -153,7 +163,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     farm.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON lines, a row per picture")
     farm.add_argument("--index", type=int, metavar="K", help="the row of the manifest, from 1")
     farm.add_argument("--path-map", type=Path, metavar="FILE", help="where this machine has the paths: JSON")
-    farm.add_argument("--max-attempts", type=int, metavar="N", help="give up a row that was interrupted so often (5)")
+    farm.add_argument("--max-attempts", type=_positive, metavar="N", help="give up a row interrupted so often (5)")
     farm.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
 
 
@@ -162,6 +172,7 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     batch = _add(commands, "batch", text, "batch")
     _add_manifest(batch)
     batch.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+    batch.add_argument("--strict", action="store_true", help=STRICT)
 
 
 def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -170,10 +181,9 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
     submit = _add(kinds, "submit", "hand a batch to a farm's engine; what follows -- is for each run", "submit")
     _add_manifest(submit)
     submit.add_argument("--engine", choices=("slurm", "openjd"), default="slurm")
-    submit.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
-    submit.add_argument("--minutes", type=int, help="time limit of a row; default: --max-minutes and a tenth")
-    submit.add_argument("--memory", type=int, default=4096, metavar="MIB", help="of a row (4096)")
-    submit.add_argument("--cpus", type=int, default=2, help="of a row (2)")
+    submit.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
+    submit.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
+    submit.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
     submit.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
     submit.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
     submit.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="Slurm: further ones of sbatch")
@@ -182,7 +192,10 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
     for name, text in FARM_COMMANDS.items():
         parser = _add(kinds, name, text, name)
         parser.add_argument("root", type=_folder, metavar="DIR", help="the batch's folder")
-        parser.add_argument("--json", action="store_true") if name == "status" else None
+        if name == "status":
+            parser.add_argument("--json", action="store_true")
+        if name == "collect":
+            parser.add_argument("--strict", action="store_true", help=STRICT)
         if name == "retry":
             parser.add_argument("--failed", action="store_true", help="what has failed for good too")
             parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
@@ -191,7 +204,8 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON lines, a row per picture")
     parser.add_argument("--out", type=_folder, metavar="DIR", required=True, help="the batch's folder")
-    parser.add_argument("--at-once", type=int, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -256,6 +270,12 @@ def _model_of_role(text: str) -> tuple[str, str]:
     return (f"claude_models.{role}" if named else "claude_model"), model
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1.")
+    return int(text)
+
+
 def _picture(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("no picture is named. Give the path of one picture file.")
@@ -292,9 +312,10 @@ def _call(name: str, options: argparse.Namespace) -> int:
         from agent.blenders import blenders
 
         return blenders(options.json)
-    from agent.runs.stopping import stopping
+    from agent.runs.stopping import PATIENCE_S, stopping
 
-    with stopping():
+    patience_s = BATCH_STOP_S if name in ("batch", "submit", "retry") else PATIENCE_S
+    with stopping(patience_s=patience_s):
         if name in ("batch", "submit", *FARM_COMMANDS):
             from agent.farm import commands as farm
 

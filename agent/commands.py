@@ -19,6 +19,7 @@ from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
+from agent.progress import failure_lines
 from agent.rebuild.elsewhere import verify_elsewhere
 from agent.rebuild.program import made_with
 from agent.rebuild.proof import Proof
@@ -33,6 +34,7 @@ from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender
 
+BELOW_THE_BAR = 3
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 
@@ -50,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 def run_picture(options: argparse.Namespace) -> int:
     """The run of one picture."""
     recorded = recorded_settings(options.recording) if options.recording else None
-    config = with_model(load_config(_settings(options), options.config, recorded))
+    config = with_model(load_config(settings_of(options), options.config, recorded))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
     going_on = folder.exists() and not options.fresh
@@ -81,7 +83,7 @@ def calibrate(options: argparse.Namespace) -> int:
     from agent.calibration.report import summary
 
     cases = cases_for(options.judged)
-    config = with_model(load_config(_settings(options), options.config))
+    config = with_model(load_config(settings_of(options), options.config))
     folder = RunFolder(options.out or new_run_path(Path(f"calibration-{config.model}")))
     folder.try_out()
     model = make_model(config)
@@ -170,7 +172,11 @@ def _nothing_left_to_do(folder: RunFolder, config: Config) -> Result | None:
 
 def _tell(folder: RunFolder, result: Result, options: argparse.Namespace) -> int:
     answer(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
-    return 3 if getattr(options, "strict", False) and result.status != "accepted" else 0
+    if not getattr(options, "strict", False) or result.status == "accepted":
+        return 0
+    said = f"finished as {result.status}, and only accepted will do."
+    answer("\n".join(failure_lines(options.progress, result.status, BELOW_THE_BAR, said)))
+    return BELOW_THE_BAR
 
 
 def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> Reference:
@@ -287,7 +293,8 @@ def _same_run(folder: RunFolder, config: Config, reference: Reference) -> None:
         )
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command line says of settings: dotted name → value, None where it says nothing."""
     return {
         "preset": options.preset,
         "model": options.model or ("recorded" if options.recording else None),

@@ -56,7 +56,8 @@ class Console:
         self._live = progress == "none" and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._status = status
         self._started = time.monotonic() - spent_s
-        self._where, self._waiting, self._waiting_since = "starting", "", time.monotonic()
+        self._stage, self._round, self._where = "", 0, "starting"
+        self._waiting, self._waiting_since = "", time.monotonic()
         self._percent = _percent_before(status)
         self._scores: dict[str, float] = {}
         self._said: set[str] = set()
@@ -73,7 +74,7 @@ class Console:
         self._thread.join()
         self._clear()
         if kind is None:
-            self._where, self._waiting, self._percent = "finished", "", 100.0
+            self._stage, self._round, self._where, self._waiting, self._percent = "", 0, "finished", "", 100.0
         self._write_status("stopped" if kind else "finished")
 
     def say(self, text: str) -> None:
@@ -97,10 +98,11 @@ class Console:
         if not known:
             self.say(text)
 
-    def step(self, where: str, percent: float | None = None) -> None:
-        """The run has come to this stage, round or step. `percent` of the whole never goes back."""
+    def step(self, stage: str, what: str, percent: float | None = None, round: int = 0, rounds: int = 0) -> None:
+        """The run has come to this step of a stage, in this round; `percent` of the whole never falls."""
         with self._lock:
-            self._where = where
+            self._stage, self._round = stage, round
+            self._where = " · ".join((stage, *([f"round {round} of {rounds}"] if round else []), what))
             self._percent = max(self._percent, percent or 0.0)
             self._waiting = ""
             if not self._live:
@@ -171,6 +173,8 @@ class Console:
         now = {
             "state": state,
             "where": self._where,
+            "stage": self._stage or None,
+            "round": self._round or None,
             "waiting_for": self._waiting or None,
             "percent": round(self._percent, 1),
             "elapsed_s": round(elapsed_s, 1),

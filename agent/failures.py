@@ -46,8 +46,18 @@ class Failure(Value):
         return self.exit_code in FINAL
 
 
+class Failed(Exception):
+    """Ends a command with a failure that is known by all its parts: one of before, most often."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def failure_of(error: BaseException) -> Failure:
     """What an exception means."""
+    if isinstance(error, Failed):
+        return error.failure
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in NO_ROOM:
         error = cause if cause.filename else OSError(f"{str(error).rstrip('.')}. {_way_out(cause)}")

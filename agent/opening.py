@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,8 @@ from agent.config import Config
 from agent.console import Console, Screen
 from agent.conversation import book_lost
 from agent.delivery import Result, isolation
-from agent.errors import Interrupted, RunError, UsageError
+from agent.errors import Interrupted, UsageError
+from agent.failures import failure_of
 from agent.models.base import Model
 from agent.models.prices import DEFAULT_MODEL
 from agent.picture import Reference
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
+SPARE, LEAST_SPARE_MINUTES = 0.1, 15.0
+"""Of a run's time, for what must be done once it is up: the last call's end, the final render, the proof."""
 
 
 def _begun(
@@ -69,6 +74,7 @@ def opened(
         console = lifetime.enter_context(
             Console(folder.status, screen.stream, spent_s, progress=screen.progress, facts=facts)
         )
+        lifetime.enter_context(_bounded(ledger, config, console.say))
         lifetime.enter_context(_failure_noted(journal, ledger))
         pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
@@ -142,6 +148,25 @@ def _facts(folder: RunFolder, ledger: Ledger) -> Callable[[], dict[str, Any]]:
 
 
 @contextlib.contextmanager
+def _bounded(ledger: Ledger, config: Config, say: Callable[[str], None]) -> Iterator[None]:
+    """Interrupt a run that goes far beyond its time, which it looks at between calls: whatever it waits for hangs."""
+    minutes = config.budget.minutes
+    left = max(0.0, minutes - ledger.spent().minutes) + max(SPARE * minutes, LEAST_SPARE_MINUTES)
+
+    def interrupt() -> None:
+        say(f"the run is {left:.0f} minutes old, far beyond its {minutes:.10g}: it is stopped")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    watch = threading.Timer(60 * left, interrupt)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+@contextlib.contextmanager
 def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
     """What ends a run without a result is an event of it; not being asked to stop, which leaves no time."""
     try:
@@ -149,10 +174,11 @@ def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:
+        failure = failure_of(error)
+        log.error("the run failed", exc_info=error)
         with contextlib.suppress(OSError):  # a full disk may well be the failure
-            code = error.exit_code if isinstance(error, RunError) else None
-            kind, minutes = type(error).__name__, ledger.spent().minutes
-            journal.note("failed", kind=kind, message=str(error), exit_code=code, minutes=minutes)
+            said = {"message": str(error), "exit_code": failure.exit_code, "failure_class": failure.failure_class}
+            journal.note("failed", kind=type(error).__name__, minutes=ledger.spent().minutes, **said)
         raise
 
 

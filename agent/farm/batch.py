@@ -8,6 +8,7 @@ ROOT/<id>/                the run of a row
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
 from agent.farm.manifest import Manifest, Row, read_manifest
-from agent.farm.path_map import PathMap
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
 from protocol.models import Value
@@ -28,6 +28,8 @@ class Batch(Value):
     title: str
     digest: str
     rows: tuple[Row, ...]
+    settings: str = ""
+    """Digest of what all runs are told that shapes their results."""
 
     @property
     def folder(self) -> Path:
@@ -47,10 +49,13 @@ class _Record(Value):
     digest: str
     created: float
     rows: int
+    settings: str = ""
+    frozen: str
+    """Digest of manifest.jsonl."""
 
 
-def begin_batch(root: Path, source: Path, manifest: Manifest) -> Batch:
-    """Freeze the rows in a folder; a batch of the same rows goes on. Raises UsageError for one of others."""
+def begin_batch(root: Path, source: Path, manifest: Manifest, settings: str = "") -> Batch:
+    """Freeze the rows in a folder; a batch of the same rows and settings goes on. Raises UsageError for another one."""
     root = root.absolute()
     folder = root / "farm"
     if not str(root).isprintable():
@@ -60,23 +65,34 @@ def begin_batch(root: Path, source: Path, manifest: Manifest) -> Batch:
         if batch.digest != manifest.digest:
             message = f"{root} is the folder of another batch, {batch.title!r}: its rows differ."
             raise UsageError(message, "Choose another folder, or give the manifest that it was begun with.")
+        if batch.settings != settings:
+            message = f"the batch in {root} was begun with other settings than are given after -- now."
+            raise UsageError(message, "Choose another folder, or give the settings that it was begun with.")
         return batch
     try:
         if root.is_dir() and any(root.iterdir()) and not folder.is_dir():
             raise UsageError(f"the folder {root} is not empty and holds no batch.", "Choose another folder.")
         (folder / "logs").mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "manifest.jsonl", "".join(map(_frozen, manifest.rows)))
-        record = _Record(title=source.stem, digest=manifest.digest, created=time.time(), rows=len(manifest.rows))
+        frozen = "".join(map(_frozen, manifest.rows)).encode()
+        write_atomically(folder / "manifest.jsonl", frozen)
+        record = _Record(
+            title=source.stem,
+            digest=manifest.digest,
+            created=time.time(),
+            rows=len(manifest.rows),
+            settings=settings,
+            frozen=hashlib.sha256(frozen).hexdigest(),
+        )
         write_json(folder / "batch.json", record.model_dump(mode="json"))
     except FileExistsError:
         raise UsageError(f"the folder {root} is, or lies below, a file.", "Choose another folder.") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise NodeUnfit(f"the folder {root} cannot be written to: {reason}.", "Choose another folder.") from None
-    return Batch(root=root, title=record.title, digest=record.digest, rows=manifest.rows)
+    return Batch(root=root, title=record.title, digest=record.digest, rows=manifest.rows, settings=settings)
 
 
-def open_batch(root: Path, path_map: PathMap | None = None) -> Batch:
+def open_batch(root: Path) -> Batch:
     """Raises UsageError for a folder that holds no batch, InputUnreadable for a damaged one."""
     root = root.absolute()
     record = root / "farm" / "batch.json"
@@ -87,11 +103,11 @@ def open_batch(root: Path, path_map: PathMap | None = None) -> Batch:
         raise UsageError(f"{root} holds no batch.", f"Begin one: {begin}") from None
     except (OSError, ValueError) as error:
         raise InputUnreadable(f"{record} cannot be read: {str(error)[:200]}.", "Begin the batch anew.") from None
-    rows = read_manifest(root / "farm" / "manifest.jsonl", path_map).rows
-    if len(rows) != known.rows:
-        message = f"{root / 'farm' / 'manifest.jsonl'} was changed: it has {len(rows)} rows, not {known.rows}."
-        raise InputUnreadable(message, "Put the frozen manifest back.")
-    return Batch(root=root, title=known.title, digest=known.digest, rows=rows)
+    frozen = root / "farm" / "manifest.jsonl"
+    rows = read_manifest(frozen).rows
+    if hashlib.sha256(frozen.read_bytes()).hexdigest() != known.frozen:
+        raise InputUnreadable(f"{frozen} was changed since the batch began.", "Put it back, or begin the batch anew.")
+    return Batch(root=root, title=known.title, digest=known.digest, rows=rows, settings=known.settings)
 
 
 def _frozen(row: Row) -> str:

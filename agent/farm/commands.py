@@ -9,14 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.console import answer
 from agent.errors import UsageError
 from agent.farm.batch import Batch, begin_batch, open_batch
 from agent.farm.collecting import collect as write_report
 from agent.farm.collecting import totals_of
-from agent.farm.local import LocalBatch, row_command
+from agent.farm.local import row_command
 from agent.farm.manifest import read_manifest, refuse_missing_pictures
 from agent.farm.openjd import engine as openjd
 from agent.farm.outcomes import outcomes
@@ -25,9 +25,14 @@ from agent.runs.folder import write_json
 from protocol.models import Value
 from sandbox.calling import command
 
-UNFINISHED = 75
+if TYPE_CHECKING:
+    from agent.farm.settings import Bounds, RunsTold
+
+BELOW_THE_BAR, UNFINISHED = 3, 75
 SPARE = 1.1
 """An engine's time limit is so much longer than the run's own, which ends it in good order."""
+SPARE_MINUTES = 20.0
+"""On this machine it is longer than what a run allows itself: this is for one that does not even see its clock."""
 
 
 class Submission(Value):
@@ -42,29 +47,33 @@ class Submission(Value):
 
 def batch(options: argparse.Namespace) -> int:
     """Every row of a manifest on this machine; 0 when each is final."""
-    begun = _begun(options)
-    run = _run_options(options.run)
-    minutes = SPARE * run.max_minutes if run.max_minutes else None
+    from agent.commands import make_model
+    from agent.farm.local import LocalBatch, at_once_here, cores_here
     from agent.farm.overview import Overview
 
+    told, bounds, begun = _begun(options)
+    make_model(told.config)  # raises what each row would fail with
+    at_once = options.at_once or at_once_here()
+    threads = () if told.options.threads else ("--threads", str(max(1, cores_here() // at_once)))
+    most = {"max_attempts": told.options.max_attempts} if told.options.max_attempts else {}
     with Overview() as overview:
         rows = LocalBatch(
             begun,
-            _row(begun, options.run),
-            at_once=options.at_once,
-            minutes=minutes,
+            [*_row(begun, told), *threads],
+            at_once=at_once,
+            minutes=SPARE * bounds.minutes + SPARE_MINUTES,
             retry_failed=options.retry_failed,
             tell=overview,
+            **most,
         )
         rows.run()
-    return _collected(begun)
+    return _collected(begun, options.strict)
 
 
 def submit(options: argparse.Namespace) -> int:
     """Hand a batch to a farm's engine."""
-    begun = _begun(options)
-    _refuse_too_dear(options, len(begun.rows))
-    submission = Submission(engine=options.engine, command=tuple(_row(begun, options.run)), wanted=_wanted(options))
+    told, _, begun = _begun(options)
+    submission = Submission(engine=options.engine, command=tuple(_row(begun, told)), wanted=_wanted(options, told))
     return _hand_in(begun, submission, [row.index for row in begun.rows], options)
 
 
@@ -96,45 +105,41 @@ def status(options: argparse.Namespace) -> int:
 
 def collect(options: argparse.Namespace) -> int:
     """Write batch.json, batch.csv and batch.html; 0 only if every row is final."""
-    return _collected(open_batch(options.root))
+    return _collected(open_batch(options.root), options.strict)
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _begun(options: argparse.Namespace) -> Batch:
-    """Nothing is written for a manifest that cannot be run."""
+def _begun(options: argparse.Namespace) -> tuple[RunsTold, Bounds, Batch]:
+    """Nothing is written for a batch that cannot be run, or costs too much."""
+    from agent.farm.settings import RunsTold
+
     manifest = read_manifest(options.manifest)
+    told = RunsTold(options.run)
+    bounds = told.bounds(options.manifest, manifest.rows)
+    _refuse_too_dear(options.batch_max_cost, bounds.usd, len(manifest.rows))
     refuse_missing_pictures(options.manifest, manifest.rows)
-    _run_options(options.run)
-    return begin_batch(options.out, options.manifest, manifest)
+    return told, bounds, begin_batch(options.out, options.manifest, manifest, told.digest)
 
 
-def _run_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """What stands after "--", as `run` understands it; ends with a usage message where it does not."""
-    from agent.cli import parse
-
-    return parse(["run", *arguments, "--", "picture.png"])
+def _row(batch: Batch, told: RunsTold) -> list[str]:
+    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *told.arguments)
 
 
-def _row(batch: Batch, arguments: Sequence[str]) -> list[str]:
-    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *arguments)
-
-
-def _refuse_too_dear(options: argparse.Namespace, rows: int) -> None:
+def _refuse_too_dear(bound: float | None, most: float | None, rows: int) -> None:
     """Raises UsageError where the rows together might cost more than the batch may."""
-    cap, most = _run_options(options.run).max_cost, options.batch_max_cost
-    if most is None:
+    if bound is None:
         return
-    if cap is None:
+    if most is None:
         message = "--batch-max-cost needs a bound of each run to reckon with."
-        raise UsageError(message, f"Give one: -- --max-cost {most / rows:.2f}")
-    if rows * cap > most:
-        message = f"{rows} rows at up to ${cap:.2f} each may cost ${rows * cap:.2f}, more than ${most:.2f}."
-        raise UsageError(message, f"Lower --max-cost to {most / rows:.2f}, or raise --batch-max-cost.")
+        raise UsageError(message, f"Give one: -- --max-cost {bound / rows:.2f}")
+    if most > bound:
+        message = f"{rows} rows at up to ${most / rows:.2f} each may cost ${most:.2f}, more than ${bound:.2f}."
+        raise UsageError(message, f"Lower --max-cost to {bound / rows:.2f}, or raise --batch-max-cost.")
 
 
-def _wanted(options: argparse.Namespace) -> dict[str, Any]:
-    run = _run_options(options.run)
-    minutes = options.minutes or (round(SPARE * run.max_minutes) + 1 if run.max_minutes else None)
+def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
+    most = told.options.max_minutes
+    minutes = options.minutes or (round(SPARE * most) + 1 if most else None)
     shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
@@ -144,8 +149,8 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
 
 def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
     collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
+    run = [*submission.command, "--threads", str(submission.wanted["cpus"])]
     if submission.engine == "slurm":
-        run = [*submission.command, "--threads", str(submission.wanted["cpus"])]
         jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
         report = slurm.submit_after(batch, jobs, collecting)
         write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
@@ -153,13 +158,13 @@ def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], optio
                f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
         return 0
     write_json(batch.folder / "submission.json", submission.model_dump())
-    path = openjd.write_template(batch, indices, submission.command, collecting, openjd.Wanted(**submission.wanted))
+    path = openjd.write_template(batch, indices, run, collecting, openjd.Wanted(**submission.wanted))
     openjd.check(path)
     if options.write_only:
         answer(f"The job is described in {path}. Run it: openjd run {shlex.quote(str(path))}, or submit it to a farm.")
         return 0
     openjd.run_here(path, indices)
-    return _collected(batch)
+    return _collected(batch, strict=False)
 
 
 def _submission(root: Path) -> Submission:
@@ -169,11 +174,13 @@ def _submission(root: Path) -> Submission:
         raise UsageError(f"nothing of {root} was submitted yet.", "Submit it: farm submit MANIFEST --out …") from None
 
 
-def _collected(batch: Batch) -> int:
+def _collected(batch: Batch, strict: bool) -> int:
     found = outcomes(batch.root, batch.rows)
     totals = write_report(batch.root, batch.title, found)
     answer(f"{_summary(batch, found)}\nreport     {batch.root / 'batch.html'}")
-    return 0 if totals.is_final else UNFINISHED
+    if not totals.is_final:
+        return UNFINISHED
+    return BELOW_THE_BAR if strict and totals.states.keys() - {"accepted"} else 0
 
 
 def _summary(batch: Batch, found: Sequence[Any]) -> str:

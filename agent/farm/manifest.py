@@ -164,9 +164,12 @@ def _row(path: Path, number: int, line: int, entry: Mapping[str, Any], path_map:
 def _seed(where: str, entry: Mapping[str, Any]) -> int | None:
     seed = entry.get("seed", "")
     try:
-        return None if seed in ("", None) else int(str(seed))
+        number = None if seed in ("", None) else int(str(seed))
     except ValueError:
         raise UsageError(f"{where}: the seed {str(seed)[:40]!r} is no whole number.", "Correct it there.") from None
+    if number is not None and number < 0:
+        raise UsageError(f"{where}: the seed {number} is below 0.", "Correct it there.")
+    return number
 
 
 def _refuse_duplicates(path: Path, rows: list[Row], lines: list[int]) -> None:
