@@ -30,13 +30,13 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
     row = row_of(options)
     folder = RunFolder(options.out / row.id)
     if (failed := failed_before(folder)) is not None:
-        if not options.retry_failed:
+        if not (options.retry_failed or options.fresh):
             raise Failed(failed.failure())
         with folder.lease():
             folder.result.unlink(missing_ok=True)
     most = options.max_attempts or MAX_ATTEMPTS
     try:
-        if (before := attempts_since_failure(folder)) >= most:
+        if (before := attempts_since_failure(folder)) >= most and not options.fresh:
             raise Failed(worn_out(folder, before))
         refuse_missing_pictures(options.manifest, [row])
         return run(_for_row(options, row, folder))
