@@ -10,20 +10,21 @@ import csv
 import functools
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 
-from agent.farm.outcomes import Outcome
+from agent.farm.outcomes import SCENES, Outcome, State
 from agent.runs.journal import write_atomically
 from protocol.models import Value
 
-THUMBNAIL_PX = 160
+THUMBNAIL_PX = 200
 COLUMNS = ("index", "id", "state", "failure_class", "psnr_db", "ssim", "iou", "rebuild", "usd", "calls", "tokens",
            "minutes", "attempts", "host", "scene", "render", "message")  # fmt: skip
 
@@ -91,36 +92,52 @@ def _harmless(text: str) -> str:
 
 
 def _html(root: Path, title: str, outcomes: Sequence[Outcome], totals: Totals) -> str:
+    kept = root / "farm" / "thumbnails"
+    kept.mkdir(exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(_thumbnail, (each.folder / "reference.png" for each in outcomes)))
-        renders = list(pool.map(_thumbnail, (each.render for each in outcomes)))
+        images = list(pool.map(lambda one: _thumbnail(one.folder / "reference.png", kept / f"{one.id}.jpg"), outcomes))
+        renders = list(pool.map(lambda one: _thumbnail(one.render, kept / f"{one.id}.render.jpg"), outcomes))
     rows: list[dict[str, Any]] = [
         {"outcome": each, "image": image, "render": render, "scene": _below(root, each.scene)}
         for each, image, render in zip(outcomes, images, renders, strict=True)
     ]
-    failed = sorted((row for row in rows if row["outcome"].state == "failed"), key=_by_class)
-    others = [row for row in rows if row["outcome"].state != "failed"]
-    return str(_template().render(title=title, totals=totals, rows=others, failed=failed))
+    failed = [row for row in rows if row["outcome"].state == "failed"]
+    scenes = [row for row in rows if row["outcome"].state in SCENES]
+    under_way = [row for row in rows if not row["outcome"].is_final]
+    return str(
+        _template().render(
+            title=title, totals=totals, failed=failed, scenes=scenes, under_way=under_way, shown=get_args(State)
+        )
+    )
 
 
-def _by_class(row: dict[str, Any]) -> str:
-    return str(row["outcome"].failure_class)
+def _thumbnail(picture: Path | None, kept: Path) -> str:
+    """A small JPEG as an address that holds it; nothing where there is no picture that can be read.
 
-
-def _thumbnail(picture: Path | None) -> str:
-    """A small JPEG as an address that holds it; nothing where there is no picture that can be read."""
+    It is kept, as old as the picture is, for the next time.
+    """
     if picture is None:
         return ""
     try:
-        with Image.open(picture) as image:
-            image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            small = Image.new("RGB", image.size, "white")
-            small.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
+        made = picture.stat().st_mtime_ns
+        if not kept.exists() or kept.stat().st_mtime_ns != made:
+            write_atomically(kept, _small(picture))
+            os.utime(kept, ns=(made, made))
+        data = kept.read_bytes()
     except (OSError, ValueError, Image.DecompressionBombError):
         return ""
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _small(picture: Path) -> bytes:
+    with Image.open(picture) as image:
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        seen = image.convert("RGBA")
+    small = Image.new("RGB", seen.size, "white")
+    small.paste(seen, mask=seen.getchannel("A"))
     data = io.BytesIO()
     small.save(data, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    return data.getvalue()
 
 
 def _below(root: Path, path: Path | None) -> str:

@@ -246,7 +246,9 @@ def test_a_row_is_done_without_home_or_display_though_its_standard_output_broke(
     assert read(folder / "result.json")["status"] == "accepted"
     assert read(folder / "result.json")["seed"] == 7
     status = read(folder / "status.json")
-    assert {"stage", "round", "percent", "psnr_db", "usd", "calls", "eta_s", "attempts", "host", "job", "at"} <= set(status)
+    assert {"stage", "round", "percent", "psnr_db", "usd", "calls", "eta_s", "attempts", "host", "job", "at"} <= set(
+        status
+    )
     assert (status["job"], status["attempts"], status["percent"]) == ("17_1", 1, 100)
     assert read_holder(folder).released
 
@@ -350,9 +352,7 @@ def test_a_signal_ends_a_row_that_waits_for_a_service_which_does_not_answer(blen
         api.always = Answer(pings_s=600.0)
         key = {"ANTHROPIC_API_KEY": "sk-test", "ANTHROPIC_BASE_URL": api.url}
         more = ("--model", "claude", "--rollouts", rollouts)
-        took_s, code = stop_when(
-            place, "scene graph", signal.SIGTERM, *more, program=("-m", "agent"), **key
-        )
+        took_s, code = stop_when(place, "scene graph", signal.SIGTERM, *more, program=("-m", "agent"), **key)
     assert (code, took_s < PATIENCE_S) == (75, True), took_s
     folder = place / "out" / "box"
     assert read(folder / "status.json")["failure_class"] == "interrupted"

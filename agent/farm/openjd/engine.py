@@ -6,6 +6,7 @@ are the amounts here.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,10 @@ from sandbox.folders import ROOT
 NOTIFY_S = 60
 """Between asking a task to stop and killing it."""
 DEFAULT_MINUTES = 24 * 60
+END_S = 6.0
+"""For the runner to end once it is asked to."""
+MOST_SAID = 500
+"""Characters of what it says when it refuses."""
 
 
 class Wanted(Value):
@@ -49,7 +54,7 @@ def check(path: Path) -> None:
     """Raises UsageError where the runner refuses the template."""
     done = subprocess.run([_program(), "check", str(path)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UsageError(f"openjd refuses {path}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
+        raise UsageError(f"openjd refuses {path}: {' '.join((done.stdout + done.stderr).split())[-MOST_SAID:]}")
 
 
 def run_here(path: Path, indices: Sequence[int]) -> None:
@@ -57,7 +62,14 @@ def run_here(path: Path, indices: Sequence[int]) -> None:
     runner ends a session at the first task that fails."""
     for index in indices:
         command = [_program(), "run", str(path), "--step", "Run", "--task-param", f"Index={index}"]
-        subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as runner:
+            try:
+                runner.wait()
+            except BaseException:
+                runner.terminate()  # it asks the row to stop, and waits for that
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    runner.wait(END_S)
+                raise
 
 
 def template(
@@ -68,11 +80,12 @@ def template(
             {"name": "amount.worker.vcpu", "min": wanted.cpus},
             {"name": "amount.worker.memory", "min": wanted.memory_mib},
             *([{"name": f"amount.{wanted.slots}", "min": 1}] if wanted.slots else []),
-        ]
+        ],
+        "attributes": [{"name": "attr.worker.os.family", "anyOf": ["linux", "macos"]}],
     }
     return {
         "specificationVersion": "jobtemplate-2023-09",
-        "name": f"SEIG {batch.title}"[:64],
+        "name": f"SEIG {_plain(batch.title)}"[:64],
         "parameterDefinitions": [
             _path("Manifest", "FILE", "IN", batch.manifest),
             _path("Out", "DIRECTORY", "INOUT", batch.root),
@@ -85,6 +98,7 @@ def template(
                 "parameterSpace": {
                     "taskParameterDefinitions": [{"name": "Index", "type": "INT", "range": ranges(indices)}]
                 },
+                "stepEnvironments": [_SCRATCH],
                 "hostRequirements": host,
                 "script": _script([*_run(batch, run), *_TASK], wanted.minutes),
             },
@@ -98,6 +112,14 @@ def template(
 
 
 _TASK = ("--progress", "openjd", "--path-map", "{{Session.PathMappingRulesFile}}", "--index", "{{Task.Param.Index}}")
+
+
+_SCRATCH = {"name": "Scratch", "variables": {"TMPDIR": "{{Session.WorkingDirectory}}"}}
+
+
+def _plain(title: str) -> str:
+    """A job's name is a format string, and has no control characters."""
+    return "".join(each if each.isprintable() else " " for each in title).replace("{{", "{ {").replace("}}", "} }")
 
 
 def _run(batch: Batch, command: Sequence[str]) -> list[str]:
