@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -21,7 +20,6 @@ from agent.config import Budget, Config
 from agent.console import Console
 from agent.errors import Interrupted
 from agent.runs.budget import Ledger
-from agent.runs.folder import RunFolder
 from agent.runs.lease import read_holder
 from agent.runs.stopping import stopping
 from sandbox.folders import ROOT
@@ -219,14 +217,14 @@ def whole(blender, tmp_path_factory):
     """A row done where there is no home, no display, no terminal, and standard output breaks."""
     place = tmp_path_factory.mktemp("whole")
     draw_box(place / "box.png")
-    (place / "rows.csv").write_text(f"id,image,seed\nbox,/elsewhere/box.png,7\n")
+    (place / "rows.csv").write_text("id,image,seed\nbox,/elsewhere/box.png,7\n")
     rule = {"source_path_format": "POSIX", "source_path": "/elsewhere", "destination_path": str(place)}
     (place / "map.json").write_text(json.dumps({"version": "pathmapping-1.0", "path_mapping_rules": [rule]}))
     for name in ("out", "scratch", "here"):
         (place / name).mkdir()
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(place / "scratch"), "HOME": "/nonexistent",
-                   "PYTHONPATH": ENVIRONMENT["PYTHONPATH"], "ASKED": str(place / "asked"), "PYTHONDONTWRITEBYTECODE": "1",
-                   "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "1"}  # fmt: skip
+                   "PYTHONPATH": ENVIRONMENT["PYTHONPATH"], "ASKED": str(place / "asked"),
+                   "PYTHONDONTWRITEBYTECODE": "1", "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "1"}  # fmt: skip
     more = ("--path-map", place / "map.json", "--blender", blender.executable, "--progress", "openjd", "--threads", 1)
     reader, writer = os.pipe()
     began = time.time()
