@@ -314,8 +314,9 @@ def _call(name: str, options: argparse.Namespace) -> int:
         return blenders(options.json)
     from agent.runs.stopping import PATIENCE_S, stopping
 
-    patience_s = BATCH_STOP_S if name in ("batch", "submit", "retry") else PATIENCE_S
-    with stopping(patience_s=patience_s):
+    runs_rows = name in ("batch", "submit", "retry")
+    go_on = "Go on with the same command." if name == "batch" else ""
+    with stopping(go_on, BATCH_STOP_S if runs_rows else PATIENCE_S):
         if name in ("batch", "submit", *FARM_COMMANDS):
             from agent.farm import commands as farm
 

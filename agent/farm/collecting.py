@@ -51,7 +51,7 @@ class Totals(Value):
 
 def totals_of(outcomes: Sequence[Outcome]) -> Totals:
     prices = [each.usd for each in outcomes]
-    scores = [each.psnr_db for each in outcomes if each.psnr_db is not None]
+    scores = [each.psnr_db for each in outcomes if each.psnr_db is not None and each.scene is not None]
     return Totals(
         rows=len(outcomes),
         final=sum(each.is_final for each in outcomes),

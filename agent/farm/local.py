@@ -50,6 +50,8 @@ class Task:
     most: int = 0
     """Attempts after which it is given up, those of before among them."""
     not_before: float = 0.0
+    why: str = ""
+    """It was interrupted."""
     process: subprocess.Popen[bytes] | None = None
     began: float = field(default=0.0)
 
@@ -103,6 +105,11 @@ class LocalBatch:
             self._stop_all()
             self._tell(self)
 
+    def resting(self) -> list[Task]:
+        """Rows that wait after an interruption, the next first."""
+        now = time.monotonic()
+        return sorted((task for task in self.waiting if task.not_before > now), key=lambda task: task.not_before)
+
     def _start_some(self) -> None:
         """The longest waiting first, but for those whose wait after an interruption is not over."""
         now = time.monotonic()
@@ -147,6 +154,7 @@ class LocalBatch:
         if outcome.is_final or code in (WRONG_USAGE, UNFIT):
             self.ended[task.row.index] = outcome
         else:
+            task.why = outcome.message or f"ended with {code}"
             task.not_before = time.monotonic() + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (task.starts - 1))
             self.waiting.append(task)
 

@@ -34,6 +34,7 @@ class Outcome(Value):
     message: str = ""
     exit_code: int | None = None
     psnr_db: float | None = None
+    """Of the scene that is handed over, or of the best so far."""
     ssim: float | None = None
     iou: float | None = None
     rebuild: str = ""
@@ -73,6 +74,8 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     facts: dict[str, Any] = {**_spent(folder / "ledger.jsonl"), **_of_status(status), **_of_holder(folder)}
     facts |= _of_result(result)
     facts["state"] = _state(folder, result, status)
+    if facts["state"] not in FINAL_STATES:
+        facts |= {name: status[name] for name in ("psnr_db", "ssim", "iou") if name in status}
     if facts["state"] in ("failed", "stopped", "lost"):
         facts["log_tail"] = _tail(folder / "logs" / "agent.log")
     known = {name: value for name, value in facts.items() if value is not None or name == "usd"}

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from agent.errors import UsageError
+from agent.errors import NodeUnfit, UsageError
 from agent.failures import Failed, Failure, failure_of
 from agent.farm.manifest import Row, read_manifest, refuse_missing_pictures
 from agent.farm.path_map import read_path_map
@@ -28,6 +28,9 @@ Run = Callable[[argparse.Namespace], int]
 def run_row(options: argparse.Namespace, run: Run) -> int:
     """The row's exit code; a failure is noted where a report finds it, and raised."""
     row = row_of(options)
+    if not options.out.is_dir():  # making it might fill the disk below a mount that is missing
+        message = f"the batch's folder {options.out} is not there."
+        raise NodeUnfit(message, "Mount it here, or make it where it is new.")
     folder = RunFolder(options.out / row.id)
     if (failed := failed_before(folder)) is not None:
         if not (options.retry_failed or options.fresh):

@@ -8,6 +8,7 @@ finds the higher epoch before its next write, and writes nothing more.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -102,8 +103,12 @@ class Lease:
             self._write()
 
     def check(self) -> None:
-        """Raises LeaseLost where another process took the run over. To be asked before each write."""
+        """Raises LeaseLost where another process took the run over, FileNotFoundError where it is gone.
+
+        To be asked before each write."""
         now = read_holder(self._folder)
+        if now is None and not self._file.exists():  # a disk that went away, or a folder that was deleted
+            raise FileNotFoundError(errno.ENOENT, "was removed while it was worked in", str(self._folder))
         if self._lost or (now is not None and now.epoch > self.holder.epoch):
             by = f" by {now}" if now is not None and now.owner != self.holder.owner else ""
             raise LeaseLost(f"{self._folder} was taken over{by}: this process was taken for dead.", "")
