@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def run_picture(options: argparse.Namespace) -> int:
     """The run of one picture."""
     recorded = recorded_settings(options.recording) if options.recording else None
-    config = with_model(load_config(settings_of(options), options.config, recorded))
+    own = getattr(options, "row_settings", None)
+    config = with_model(load_config(settings_of(options), options.config, recorded, own))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
     going_on = folder.exists() and not options.fresh
@@ -311,7 +312,6 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
         "level": options.level,
         "require_level": options.require_level,
         "gpu": options.gpu,
-        **getattr(options, "row_settings", {}),
     }
 
 

@@ -27,7 +27,9 @@ class Overview:
 
     def __init__(self) -> None:
         self._screen = Screen(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._live = Live(console=self._screen, auto_refresh=False, transient=True) if self._screen.is_terminal else None
+        self._live = (
+            Live(console=self._screen, auto_refresh=False, transient=True) if self._screen.is_terminal else None
+        )
         self._began = self._drawn = time.monotonic()
         self._said = 0.0
         self._begun = False

@@ -69,7 +69,7 @@ class RunsTold:
         recorded = recorded_settings(options.recording) if options.recording else None
         if unknown := sorted(own.keys() & {"recording", "config"}):
             raise UsageError(f"{unknown[0]!r} is no setting of a row.", "Give it for all rows, after --.")
-        return with_model(load_config(settings_of(options) | own, options.config, recorded))
+        return with_model(load_config(settings_of(options), options.config, recorded, own))
 
     def _settled(self) -> list[str]:
         options, said = self.options, []

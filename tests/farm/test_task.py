@@ -15,13 +15,9 @@ from messages_api import Answer, messages_api
 from scripted_runs import ENVIRONMENT, SCRIPTED, draw_box, entries
 
 from agent import console as console_of
-from agent import opening
-from agent.config import Budget, Config
 from agent.console import Console
 from agent.errors import Interrupted
-from agent.runs.budget import Ledger
 from agent.runs.lease import read_holder
-from agent.runs.stopping import stopping
 from sandbox.folders import ROOT
 
 NO_BLENDER = ("--model", "offline", "--blender", "/nowhere/blender")
@@ -202,13 +198,24 @@ def test_who_waits_says_so_again_and_again(tmp_path, monkeypatch):
     assert len(said) >= 2
 
 
-def test_a_run_far_beyond_its_time_is_interrupted(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "LEAST_SPARE_MINUTES", 0.0)
-    ledger, config = Ledger(tmp_path / "ledger.jsonl", Budget()), Config(budget=Budget(minutes=0.01))
-    said = []
-    with pytest.raises(Interrupted), stopping(), opening._bounded(ledger, config, said.append):
-        time.sleep(20)
-    assert "far beyond" in said[0]
+LATE = """
+import sys, time
+from pathlib import Path
+from agent import opening
+from agent.config import Budget, Config
+from agent.runs.budget import Ledger
+from agent.runs.stopping import stopping
+opening.LEAST_SPARE_MINUTES = 0.0
+ledger, config = Ledger(Path(sys.argv[1]), Budget()), Config(budget=Budget(minutes=0.01))
+with stopping(), opening._bounded(ledger, config, print):
+    time.sleep(20)
+"""
+
+
+def test_a_run_far_beyond_its_time_is_interrupted(tmp_path):
+    command = [sys.executable, "-c", LATE, str(tmp_path / "ledger.jsonl")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert "far beyond its 0.01" in ended.stdout and "Interrupted: stopped by SIGUSR1" in ended.stderr
 
 
 # ── a whole row ───────────────────────────────────────────────────────────────────────────────────────────────────────
