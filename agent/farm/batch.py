@@ -3,6 +3,7 @@
 ROOT/farm/batch.json      what the batch is, and the digest of its rows
 ROOT/farm/manifest.jsonl  the rows, frozen: task K of the farm is row K of it
 ROOT/farm/logs/           what the engine kept of the tasks' output
+ROOT/batch.*, template.json   its report; its description for Open Job Description
 ROOT/<id>/                the run of a row
 """
 
@@ -20,6 +21,8 @@ from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
 from protocol.models import Value
 from sandbox.calling import command
+
+TEMPLATE = "template.json"
 
 
 class Batch(Value):

@@ -85,8 +85,7 @@ def retry(options: argparse.Namespace) -> int:
     if not left:
         answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
         return 0
-    run = [*before.command, "--retry-failed"] if options.failed else list(before.command)
-    return _hand_in(begun, before.model_copy(update={"command": tuple(run)}), left, options)
+    return _hand_in(begun, before, left, options, ["--retry-failed"] if options.failed else [])
 
 
 def status(options: argparse.Namespace) -> int:
@@ -147,9 +146,16 @@ def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
     return slurm.Wanted(**shared, **own, more=tuple(options.sbatch)).model_dump()
 
 
-def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
+def _hand_in(
+    batch: Batch,
+    submission: Submission,
+    indices: Sequence[int],
+    options: argparse.Namespace,
+    more: Sequence[str] = (),
+) -> int:
+    """`more`: what the rows are told this time alone."""
     collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
-    run = [*submission.command, "--threads", str(submission.wanted["cpus"])]
+    run = [*submission.command, "--threads", str(submission.wanted["cpus"]), *more]
     if submission.engine == "slurm":
         jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
         report = slurm.submit_after(batch, jobs, collecting)

@@ -24,6 +24,8 @@ COLUMNS = ("id", "image", "seed", "settings")
 """Beside them a CSV may have columns of any setting by its dotted name ("preset", "budget.usd"); in JSON lines these
 stand in an object "settings"."""
 MOST_ROWS = 100_000
+RESERVED = frozenset({"farm", "batch.json", "batch.csv", "batch.html", "template.json"})
+"""No ids: what a batch's folder holds beside the rows' folders."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _TOLD_AT_MOST = 5
 
@@ -155,6 +157,8 @@ def _row(path: Path, number: int, line: int, entry: Mapping[str, Any], path_map:
     if not isinstance(id, str) or not _ID.fullmatch(id):
         remedy = "An id is 1 to 80 letters, digits, '_', '.' or '-', and begins with a letter or digit."
         raise UsageError(f"{where}: the id {str(id)[:80]!r} cannot name a folder.", remedy)
+    if id.casefold() in RESERVED:
+        raise UsageError(f"{where}: {id!r} is the name of a file of the batch's own.", "Give the row another id.")
     settings = entry.get("settings") or {}
     if not isinstance(settings, dict):
         raise UsageError(f"{where}: its settings are no object.", 'Write {"preset": "quick"}.')

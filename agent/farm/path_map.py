@@ -43,13 +43,16 @@ def read_path_map(file: Path) -> PathMap:
     """Raises ConfigurationError for what is no such file."""
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
+        if said == {}:  # what a runner writes where there are no rules
+            return PathMap(rules=())
         if said["version"] != VERSION:
             raise ValueError(f"version {said['version']!r} is not known, only {VERSION!r}")
         rules = [_rule(each) for each in said.get("path_mapping_rules", ())]
     except OSError as error:
         raise ConfigurationError(f"path map {file}: {(error.strerror or str(error)).lower()}.", "Check it.") from None
     except (ValueError, KeyError, TypeError) as error:
-        message = f"path map {file} cannot be understood: {error}."
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        message = f"path map {file} cannot be understood: {reason}."
         raise ConfigurationError(message, f"It is JSON of the form {VERSION}.") from None
     return PathMap(rules=tuple(sorted(rules, key=lambda rule: len(rule.source), reverse=True)))
 

@@ -62,6 +62,7 @@ def test_another_row_makes_another_digest(write):
         ("id,image\nx,a.png\nX,b.png\n", "line 3: the id 'X' is taken by line 2"),
         ("image\na/chair.png\nb/chair.png\n", "line 3: the id 'chair' is taken by line 2"),
         ("id,image\n../up,a.png\n", "'../up' cannot name a folder"),
+        ("id,image\nFarm,a.png\n", "'Farm' is the name of a file of the batch's own"),
         ("id,image\n" + "x" * 81 + ",a.png\n", "cannot name a folder"),
         ("id,image\nx,\n", "line 2: names no picture"),
         ("image,seed\na.png,many\n", "the seed 'many' is no whole number"),
@@ -151,3 +152,9 @@ def test_what_is_no_path_map_is_refused(tmp_path, text):
     with pytest.raises(RunError) as caught:
         read_path_map(path)
     assert caught.value.exit_code == 78
+
+
+def test_a_runner_without_rules_writes_an_empty_map(tmp_path):
+    path = tmp_path / "map.json"
+    path.write_text("{}")
+    assert read_path_map(path).mapped("/mnt/x.png") == "/mnt/x.png"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
-from agent.farm.batch import Batch
+from agent.farm.batch import TEMPLATE, Batch
 from agent.farm.ranges import ranges
 from agent.runs.folder import write_json
 from protocol.models import Value
@@ -43,9 +43,10 @@ class Wanted(Value):
 def write_template(
     batch: Batch, indices: Sequence[int], run: Sequence[str], collect: Sequence[str], wanted: Wanted
 ) -> Path:
-    """The job of these rows as a file. `run` is the command of a row without its --index, `collect` the report's; of
-    both, what follows "-m agent" counts, and the batch's own paths become the job's parameters."""
-    path = batch.folder / "template.json"
+    """The job of these rows as a file, which with the batch's folder makes a job bundle. `run` is the command of a row
+    without its --index, `collect` the report's; of both, what follows "-m agent" counts, and the batch's own paths
+    become the job's parameters."""
+    path = batch.root / TEMPLATE
     write_json(path, template(batch, indices, run, collect, wanted))
     return path
 
@@ -87,9 +88,9 @@ def template(
         "specificationVersion": "jobtemplate-2023-09",
         "name": f"SEIG {_plain(batch.title)}"[:64],
         "parameterDefinitions": [
-            _path("Manifest", "FILE", "IN", batch.manifest),
-            _path("Out", "DIRECTORY", "INOUT", batch.root),
-            _path("Program", "DIRECTORY", "NONE", ROOT),
+            _path("Manifest", "FILE", "IN", batch.manifest.relative_to(batch.root)),
+            _path("Out", "DIRECTORY", "INOUT", Path()),
+            {"name": "Program", "type": "STRING", "default": str(ROOT)},
             {"name": "Python", "type": "STRING", "default": sys.executable},
         ],
         "steps": [
@@ -129,6 +130,7 @@ def _run(batch: Batch, command: Sequence[str]) -> list[str]:
 
 
 def _path(name: str, kind: str, flow: str, default: Path) -> dict[str, Any]:
+    """`default` is relative to the template's folder, as it has to be."""
     return {"name": name, "type": "PATH", "objectType": kind, "dataFlow": flow, "default": str(default)}
 
 
