@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
-from agent.farm.manifest import Manifest, Row, read_manifest
+from agent.farm.manifest import FROZEN, Manifest, Row, read_manifest
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
 from protocol.models import Value
@@ -40,7 +40,7 @@ class Batch(Value):
 
     @property
     def manifest(self) -> Path:
-        return self.folder / "manifest.jsonl"
+        return self.folder / FROZEN
 
     @property
     def logs(self) -> Path:
@@ -77,7 +77,7 @@ def begin_batch(root: Path, source: Path, manifest: Manifest, settings: str = ""
             raise UsageError(f"the folder {root} is not empty and holds no batch.", "Choose another folder.")
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         frozen = "".join(map(_frozen, manifest.rows)).encode()
-        write_atomically(folder / "manifest.jsonl", frozen)
+        write_atomically(folder / FROZEN, frozen)
         record = _Record(
             title=source.stem,
             digest=manifest.digest,
@@ -106,7 +106,7 @@ def open_batch(root: Path) -> Batch:
         raise UsageError(f"{root} holds no batch.", f"Begin one: {begin}") from None
     except (OSError, ValueError) as error:
         raise InputUnreadable(f"{record} cannot be read: {str(error)[:200]}.", "Begin the batch anew.") from None
-    frozen = root / "farm" / "manifest.jsonl"
+    frozen = root / "farm" / FROZEN
     rows = read_manifest(frozen).rows
     if hashlib.sha256(frozen.read_bytes()).hexdigest() != known.frozen:
         raise InputUnreadable(f"{frozen} was changed since the batch began.", "Put it back, or begin the batch anew.")

@@ -23,6 +23,8 @@ from protocol.models import Value
 COLUMNS = ("id", "image", "seed", "settings")
 """Beside them a CSV may have columns of any setting by its dotted name ("preset", "budget.usd"); in JSON lines these
 stand in an object "settings"."""
+FROZEN = "manifest.jsonl"
+"""A batch's own copy, a line for each row."""
 MOST_ROWS = 100_000
 RESERVED = frozenset({"farm", "batch.json", "batch.csv", "batch.html", "template.json"})
 """No ids: what a batch's folder holds beside the rows' folders."""
@@ -52,7 +54,7 @@ class Manifest(Value):
     def row(self, index: int) -> Row:
         """Raises UsageError for an index that no row has."""
         if not 1 <= index <= len(self.rows):
-            raise UsageError(f"the manifest has rows 1 to {len(self.rows)}, and no row {index}.", "Correct --index.")
+            raise _no_such_row(len(self.rows), index)
         return self.rows[index - 1]
 
 
@@ -73,6 +75,18 @@ def read_manifest(path: Path, path_map: PathMap | None = None) -> Manifest:
     return Manifest(rows=tuple(rows), digest=hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest())
 
 
+def read_row(path: Path, index: int, path_map: PathMap | None = None) -> Row:
+    """One row of a manifest. Of a batch's own, which was checked as a whole when it was frozen, no other is looked at:
+    to read it takes no longer the more rows there are. Raises as `read_manifest` and `Manifest.row` do."""
+    if path.name != FROZEN or not path.with_name("batch.json").exists():
+        return read_manifest(path, path_map).row(index)
+    lines = _text(path).splitlines()
+    if not 1 <= index <= len(lines):
+        raise _no_such_row(len(lines), index)
+    (_, entry), *_ = _json_lines(path, lines[index - 1])
+    return _row(path, index, index, entry, path_map)
+
+
 def refuse_missing_pictures(path: Path, rows: Iterable[Row]) -> None:
     """Raises InputUnreadable that names the first few pictures which are not there."""
     missing = [row for row in rows if not row.image.is_file()]
@@ -82,6 +96,10 @@ def refuse_missing_pictures(path: Path, rows: Iterable[Row]) -> None:
         pictures = "1 picture" if len(missing) == 1 else f"{len(missing)} pictures"
         remedy = "Paths are relative to the manifest; correct them there."
         raise InputUnreadable(f"{pictures} of {path} cannot be found: {named}{more}.", remedy)
+
+
+def _no_such_row(rows: int, index: int) -> UsageError:
+    return UsageError(f"the manifest has rows 1 to {rows}, and no row {index}.", "Correct --index.")
 
 
 def _text(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.farm.manifest import Row
-from agent.runs.lease import STALE_S, read_holder
+from agent.runs.lease import STALE_S, Holder, read_holder
 from protocol.models import Value
 
 State = Literal["accepted", "best_effort", "budget_stopped", "failed", "running", "stopped", "lost", "not_begun"]
@@ -71,9 +71,11 @@ def outcomes(root: Path, rows: Iterable[Row]) -> list[Outcome]:
 
 def outcome_of(folder: Path, row: Row) -> Outcome:
     result, status = _read(folder / "result.json"), _read(folder / "status.json")
-    facts: dict[str, Any] = {**_spent(folder / "ledger.jsonl"), **_of_status(status), **_of_holder(folder)}
-    facts |= _of_result(result)
-    facts["state"] = _state(folder, result, status)
+    holder = read_holder(folder)
+    spent = result.get("spent") or {}
+    facts: dict[str, Any] = {} if "calls" in spent else _spent(folder / "ledger.jsonl")
+    facts |= {**_of_status(status), **_of_holder(holder), **_of_result(result)}
+    facts["state"] = _state(folder, result, status, holder)
     if facts["state"] not in FINAL_STATES:
         facts |= {name: status[name] for name in ("psnr_db", "ssim", "iou") if name in status}
     if facts["state"] in ("failed", "stopped", "lost"):
@@ -82,14 +84,13 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     return Outcome(index=row.index, id=row.id, image=row.image, folder=folder, **known)
 
 
-def _state(folder: Path, result: dict[str, Any], status: dict[str, Any]) -> State:
+def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder: Holder | None) -> State:
     said = result.get("status")
     for state in FINAL_STATES:
         if said == state:
             return state  # type: ignore[return-value]
     if not (folder / "journal.jsonl").exists() and not status:
         return "not_begun"
-    holder = read_holder(folder)
     if holder is None or holder.released:
         return "stopped"
     return "running" if time.time() - max(holder.heartbeat, _number(status.get("at"))) < STALE_S else "lost"
@@ -105,12 +106,12 @@ def _of_result(result: dict[str, Any]) -> dict[str, Any]:
         "ssim": measures.get("ssim"),
         "iou": measures.get("iou"),
         "rebuild": proof.get("outcome"),
-        "minutes": spent.get("minutes"),
         "attempts": result.get("attempts"),
         "blender": result.get("blender"),
         "percent": 100.0 if result.get("status") in FINAL_STATES else None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known | {name: spent[name] for name in ("calls", "tokens", "usd", "minutes") if name in spent}
 
 
 def _of_status(status: dict[str, Any]) -> dict[str, Any]:
@@ -121,8 +122,7 @@ def _of_status(status: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _of_holder(folder: Path) -> dict[str, Any]:
-    holder = read_holder(folder)
+def _of_holder(holder: Holder | None) -> dict[str, Any]:
     return {"host": holder.host, "job": holder.job} if holder else {}
 
 

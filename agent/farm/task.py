@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
 from agent.failures import Failed, Failure, failure_of
-from agent.farm.manifest import Row, read_manifest, refuse_missing_pictures
+from agent.farm.manifest import Row, read_row, refuse_missing_pictures
 from agent.farm.path_map import read_path_map
 from agent.runs.failed import attempts_since_failure, failed_before, note_ended, worn_out
 from agent.runs.folder import RunFolder
@@ -57,7 +57,7 @@ def row_of(options: argparse.Namespace) -> Row:
     if options.index is None or options.out is None:
         raise UsageError("--manifest needs --index and --out.", "Which row, and which folder is the batch's?")
     path_map = read_path_map(options.path_map) if options.path_map else None
-    return read_manifest(options.manifest, path_map).row(options.index)
+    return read_row(options.manifest, options.index, path_map)
 
 
 def _for_row(options: argparse.Namespace, row: Row, folder: RunFolder) -> argparse.Namespace:
