@@ -20,14 +20,15 @@ STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
 
 EXIT_CODES = """exit codes:
-  0   finished (result.json says: accepted, best_effort or budget_stopped)
-  3   verify: the rebuilt scene differs; run --strict: not every stage was approved
+  0   finished (result.json says: accepted, best_effort or budget_stopped); of a batch: every row is final
+  3   verify: the rebuilt scene differs; with --strict: not every stage, or not every row, was accepted
   10  a budget is used up and there is no usable scene: resume with a larger one
   64  wrong usage; an output folder that belongs to another run
   65  the picture, or the scene to verify, cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable
-  70  a defect of this program
-  75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
+  70  a defect of this program, a scene that Blender cannot bear, or a row that was interrupted too often
+  75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later;
+      of a batch: not every row is final
   78  a setting in a file, a key or a model is refused"""
 
 GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")

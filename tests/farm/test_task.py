@@ -17,7 +17,8 @@ from scripted_runs import ENVIRONMENT, SCRIPTED, draw_box, entries
 from agent import console as console_of
 from agent.console import Console
 from agent.errors import Interrupted
-from agent.runs.lease import read_holder
+from agent.runs.folder import RunFolder
+from agent.runs.lease import STALE_S, read_holder
 from sandbox.folders import ROOT
 
 NO_BLENDER = ("--model", "offline", "--blender", "/nowhere/blender")
@@ -371,3 +372,54 @@ def test_the_last_interruption_is_a_failure_for_good(blender, place):
     result = read(place / "out" / "box" / "result.json")
     assert (result["failure_class"], result["attempts"]) == ("interrupted", 1)
     assert "given up after 1 attempts: stopped by SIGTERM" in result["message"]
+
+
+# ── one row, two attempts ─────────────────────────────────────────────────────────────────────────────────────────────
+def written(folder):
+    """All that a report, or another attempt, reads."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "logs")
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.blender
+def test_an_attempt_that_was_taken_for_dead_stops_without_writing_or_booking_anything(blender, place):
+    """It is stopped in the midst of its work for so long that another takes the row over, and then goes on."""
+    folder = place / "out" / "box"
+    with subprocess.Popen(
+        command(place, "--blender", "wheel", program=(SCRIPTED,)),
+        env={**ENVIRONMENT, "ASKED": str(place / "asked")},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert any("geometry · round 1 of 1" in line for line in process.stdout)
+        process.send_signal(signal.SIGSTOP)
+        until_stopped = time.monotonic() + 10
+        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED and time.monotonic() < until_stopped:
+            time.sleep(0.05)
+        elsewhere = {"space": "another machine", "host": "render7", "pid": 1}
+        (folder / "lease.json").write_text(read_holder(folder).model_copy(update=elsewhere).model_dump_json())
+        long_ago = time.time() - STALE_S - 30
+        os.utime(folder / "lease.json", (long_ago, long_ago))
+        with RunFolder(folder).lease():
+            before = written(folder)
+            process.send_signal(signal.SIGCONT)
+            process.stdout.read()
+            assert process.wait(timeout=60) == 75
+            after = written(folder)
+    assert before.keys() == after.keys()
+    assert [path for path in before if before[path] != after[path]] == []
+    ended = run(place, "--blender", "wheel", program=(SCRIPTED,))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len((folder / "ledger.jsonl").read_text().splitlines()) == read(folder / "result.json")["spent"]["calls"]
+
+
+@pytest.mark.blender
+def test_a_row_that_another_process_works_on_is_left_to_it(blender, place):
+    folder = place / "out" / "box"
+    folder.mkdir()
+    with RunFolder(folder).lease():
+        before = written(folder)
+        ended = run(place, "--blender", "wheel", "--model", "offline", "--progress", "openjd")
+        assert (ended.returncode, len(fail_lines(ended))) == (75, 1) and "being worked on by" in ended.stderr
+        assert written(folder) == before
