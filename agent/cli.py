@@ -11,83 +11,80 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
-from agent.errors import NO_ROOM, NOT_ALLOWED, RunError
 from protocol.models import GpuKind
 from protocol.printable import printable
+
+if TYPE_CHECKING:
+    from agent.progress import Progress
 
 STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
 
 EXIT_CODES = """exit codes:
-  0   finished (result.json says: accepted, best_effort or budget_stopped)
-  3   verify: the rebuilt scene differs
+  0   finished (result.json says: accepted, best_effort or budget_stopped); of a batch: every row is final
+  3   verify: the rebuilt scene differs; with --strict: not every stage, or not every row, was accepted
   10  a budget is used up and there is no usable scene: resume with a larger one
   64  wrong usage; an output folder that belongs to another run
   65  the picture, or the scene to verify, cannot be read
   69  this machine cannot do it: no Blender, disk full, folder not writable
-  70  a defect of this program
-  75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later
+  70  a defect of this program, a scene that Blender cannot bear, or a row that was interrupted too often
+  75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later;
+      of a batch: not every row is final
   78  a setting in a file, a key or a model is refused"""
 
+FARM_COMMANDS = {
+    "status": "what has become of each row",
+    "collect": "write a batch's report: batch.json, batch.csv, batch.html",
+    "retry": "hand in again what is not final",
+}
+BATCH_STOP_S = 8.0
+"""For what runs rows, which need some seconds to stop themselves."""
+STRICT = "exit with 3 unless every row is accepted"
+PROGRESS = ("none", "openjd", "cgru", "jsonl")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its documented code; no traceback for anything that a user can cause."""
     _open_streams()
-    options = _parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     if not hasattr(options, "command"):
         _parser().print_help()
         sys.exit(64)
     try:
         code = options.command(options)
     except (Exception, KeyboardInterrupt) as error:
-        code = _tell(error)
+        code = _tell(error, getattr(options, "progress", "none"))
     _leave(code)
 
 
-def _tell(error: BaseException) -> int:
-    """Say what ended the command, and the exit code for it."""
-    from protocol.errors import BlenderError, BreakerOpen, SetupFailed
-    from sandbox.snapshots import SnapshotUnfit
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line asks for; ends with a usage message (exit code 64) where it cannot be understood."""
+    own: list[str] = list(arguments)
+    run: list[str] = []
+    if own[:1] == ["batch"] or own[:2] == ["farm", "submit"]:  # what follows "--" is for each run
+        own, run = (own[: own.index("--")], own[own.index("--") + 1 :]) if "--" in own else (own, [])
+    options = _parser().parse_args(own)
+    options.run = run
+    return options
 
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
-        error = cause if cause.filename else OSError(f"{str(error).rstrip('.')}. {_way_out(cause)}")
-    if isinstance(error, RunError):
-        message, code = str(error), error.exit_code
-    elif isinstance(error, BreakerOpen):
-        message, code = f"{error.message} {error.remedy}", 75
-    elif isinstance(error, SetupFailed):
-        message, code = f"{error.message} {error.remedy}", 69
-    elif isinstance(error, SnapshotUnfit):
-        message, code = f"{error}. The run folder is damaged: start anew with --fresh, or in another folder.", 70
-    elif isinstance(error, BlenderError):
-        message, code = f"Blender failed: {error}. What was accepted is kept: resume the run.", 70
-    elif isinstance(error, OSError):
-        message, code = f"{_reason(error)}. {_way_out(error)}", 69
-    elif isinstance(error, KeyboardInterrupt):
-        message, code = "interrupted.", 75
-    else:
-        traceback.print_exception(error)
-        message, code = "this is a defect of the program; please report the lines above.", 70
+
+def _tell(error: BaseException, progress: Progress = "none") -> int:
+    """Say what ended the command, to a farm's engine too where it listens, and the exit code for it."""
+    from agent.failures import failure_of  # takes a while, and --help needs none of it
+    from agent.progress import failure_lines
+
+    failure = failure_of(error)
     with contextlib.suppress(OSError):
-        print(f"seig: {printable(message.strip())}", file=sys.stderr, flush=True)
-    return code
-
-
-def _reason(error: OSError) -> str:
-    """With the file or folder, which some errors lack."""
-    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
-    return f"{place}: {(error.strerror or str(error)).lower()}" if place else str(error).rstrip(".")
-
-
-def _way_out(error: OSError) -> str:
-    if error.errno in NO_ROOM:
-        return "Make room, then resume the run."
-    return "See to its rights, or choose another folder." if error.errno in NOT_ALLOWED else ""
+        for line in failure_lines(progress, failure.failure_class, failure.exit_code, failure.message):
+            print(line, flush=True)
+    with contextlib.suppress(OSError):
+        if failure.is_defect:
+            traceback.print_exception(error)
+        print(f"seig: {printable(failure.message.strip())}", file=sys.stderr, flush=True)
+    return failure.exit_code
 
 
 def _open_streams() -> None:
@@ -127,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands)
+    _add_batch(commands)
+    _add_farm(commands)
     _add_calibrate(commands)
     resume = _add(
         commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
@@ -153,12 +152,63 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = _add(commands, "run", "turn a picture into a scene", "run")
-    run.add_argument("image", type=_picture, metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
+    run.add_argument("image", type=_picture, nargs="?", metavar="IMAGE", help="PNG, JPEG, WebP, … of any size")
     run.add_argument("--rollouts", type=int, help="independent candidates of scene graph and scaffold")
     run.add_argument(
         "--stages", type=_stages, metavar="A,B", help=f"only these of {', '.join(STAGES)}; the scaffold is always made"
     )
+    run.add_argument("--strict", action="store_true", help="exit with 3 unless every stage was approved")
+    run.add_argument(
+        "--progress", choices=PROGRESS, default="none", help="print lines by which a farm's engine follows the run"
+    )
     _add_settings(run, "runs/<picture's name>")
+    farm = run.add_argument_group("one row of a batch, as a farm calls it")
+    farm.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON lines, a row per picture")
+    farm.add_argument("--index", type=int, metavar="K", help="the row of the manifest, from 1")
+    farm.add_argument("--path-map", type=Path, metavar="FILE", help="where this machine has the paths: JSON")
+    farm.add_argument("--max-attempts", type=_positive, metavar="N", help="give up a row interrupted so often (5)")
+    farm.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+
+
+def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "every row of a manifest on this machine; what follows -- is for each run"
+    batch = _add(commands, "batch", text, "batch")
+    _add_manifest(batch)
+    batch.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+    batch.add_argument("--strict", action="store_true", help=STRICT)
+
+
+def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
+    farm = commands.add_parser("farm", help="a batch on a farm: submit, status, collect, retry")
+    kinds = farm.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    submit = _add(kinds, "submit", "hand a batch to a farm's engine; what follows -- is for each run", "submit")
+    _add_manifest(submit)
+    submit.add_argument("--engine", choices=("slurm", "openjd"), default="slurm")
+    submit.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
+    submit.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
+    submit.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
+    submit.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
+    submit.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
+    submit.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="Slurm: further ones of sbatch")
+    submit.add_argument("--slots", default="", metavar="NAME", help="OpenJD: name of the farm's limit on runs")
+    submit.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+    for name, text in FARM_COMMANDS.items():
+        parser = _add(kinds, name, text, name)
+        parser.add_argument("root", type=_folder, metavar="DIR", help="the batch's folder")
+        if name == "status":
+            parser.add_argument("--json", action="store_true")
+        if name == "collect":
+            parser.add_argument("--strict", action="store_true", help=STRICT)
+        if name == "retry":
+            parser.add_argument("--failed", action="store_true", help="what has failed for good too")
+            parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON lines, a row per picture")
+    parser.add_argument("--out", type=_folder, metavar="DIR", required=True, help="the batch's folder")
+    parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -225,6 +275,12 @@ def _model_of_role(text: str) -> tuple[str, str]:
     return (f"claude_models.{role}" if named else "claude_model"), model
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1.")
+    return int(text)
+
+
 def _picture(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("no picture is named. Give the path of one picture file.")
@@ -261,9 +317,15 @@ def _call(name: str, options: argparse.Namespace) -> int:
         from agent.blenders import blenders
 
         return blenders(options.json)
-    from agent.runs.stopping import stopping
+    from agent.runs.stopping import PATIENCE_S, stopping
 
-    with stopping():
+    runs_rows = name in ("batch", "submit", "retry")
+    go_on = "Go on with the same command." if name == "batch" else ""
+    with stopping(go_on, BATCH_STOP_S if runs_rows else PATIENCE_S):
+        if name in ("batch", "submit", *FARM_COMMANDS):
+            from agent.farm import commands as farm
+
+            return int(getattr(farm, name)(options))
         from agent import commands  # takes a second or more
 
         return int(getattr(commands, name)(options))

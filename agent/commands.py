@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent.config import Config, load_config, with_budget, with_model
-from agent.console import answer
+from agent.console import Screen, answer
 from agent.delivery import Result
 from agent.errors import ConfigurationError, InputUnreadable, UsageError
 from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
 from agent.picture import Reference, read_reference
+from agent.progress import failure_lines
 from agent.rebuild.elsewhere import verify_elsewhere
 from agent.rebuild.program import made_with
 from agent.rebuild.proof import Proof
@@ -33,13 +34,26 @@ from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender
 
+BELOW_THE_BAR = 3
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Start a run, or go on with the same one where OUT already holds it."""
+    """Start a run, or go on with the same one where OUT already holds it; with --manifest, that of a batch's row."""
+    if options.manifest is not None:
+        from agent.farm.task import run_row
+
+        return run_row(options, run_picture)
+    if options.image is None:
+        raise UsageError("no picture is named.", "Give the path of one picture file, or a --manifest.")
+    return run_picture(options)
+
+
+def run_picture(options: argparse.Namespace) -> int:
+    """The run of one picture."""
     recorded = recorded_settings(options.recording) if options.recording else None
-    config = with_model(load_config(_settings(options), options.config, recorded))
+    own = getattr(options, "row_settings", None)
+    config = with_model(load_config(settings_of(options), options.config, recorded, own))
     reference = read_reference(options.image, config.target_px)
     folder = RunFolder(options.out or new_run_path(options.image))
     going_on = folder.exists() and not options.fresh
@@ -70,7 +84,7 @@ def calibrate(options: argparse.Namespace) -> int:
     from agent.calibration.report import summary
 
     cases = cases_for(options.judged)
-    config = with_model(load_config(_settings(options), options.config))
+    config = with_model(load_config(settings_of(options), options.config))
     folder = RunFolder(options.out or new_run_path(Path(f"calibration-{config.model}")))
     folder.try_out()
     model = make_model(config)
@@ -159,7 +173,11 @@ def _nothing_left_to_do(folder: RunFolder, config: Config) -> Result | None:
 
 def _tell(folder: RunFolder, result: Result, options: argparse.Namespace) -> int:
     answer(json.dumps(tell(result), indent=2) if options.json else last_screen(folder, result))
-    return 0
+    if not getattr(options, "strict", False) or result.status == "accepted":
+        return 0
+    said = f"finished as {result.status}, and only accepted will do."
+    answer("\n".join(failure_lines(options.progress, result.status, BELOW_THE_BAR, said)))
+    return BELOW_THE_BAR
 
 
 def _reference_of(folder: RunFolder, entry: dict[str, Any], config: Config) -> Reference:
@@ -254,7 +272,8 @@ def _work(
         result = _nothing_left_to_do(folder, config)
         if result is None:
             source = getattr(options, "image", folder.path).name
-            result = work_in(folder, config, reference, model, blender, source, _stream(options))
+            screen = Screen(_stream(options), getattr(options, "progress", "none"))
+            result = work_in(folder, config, reference, model, blender, source, screen)
     return _tell(folder, result, options)
 
 
@@ -275,7 +294,8 @@ def _same_run(folder: RunFolder, config: Config, reference: Reference) -> None:
         )
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command line says of settings: dotted name → value, None where it says nothing."""
     return {
         "preset": options.preset,
         "model": options.model or ("recorded" if options.recording else None),

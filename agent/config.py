@@ -259,19 +259,24 @@ OPTIONS = {
 
 
 def load_config(
-    options: Mapping[str, Any], file: Path | None = None, recorded: Mapping[str, Any] | None = None
+    options: Mapping[str, Any],
+    file: Path | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Merge `options` (dotted names, None left out) over the file over the preset over the defaults.
+    """Merge `own` over `options` (dotted names, None left out) over the file over the preset over the defaults.
 
-    `recorded`: the settings of a run that is to be replayed, in the preset's place where none is named.
+    `recorded`: the settings of a run that is to be replayed, in the preset's place where none is named. `own`: those
+    of this picture alone, by their dotted names.
     Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
     from_file = _read_toml(file) if file else {}
-    given = _nested({name: value for name, value in options.items() if value is not None})
+    typed = {name: value for name, value in options.items() if value is not None and name not in (own or {})}
+    given = _nested({**typed, **(own or {})})
     preset = given.get("preset", from_file.get("preset"))
     below = recorded if recorded and preset is None else PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     named = {"preset": preset or below.get("preset", "default")}
-    return _validated({**_merge(_merge(below, from_file), given), **named}, options, file)
+    return _validated({**_merge(_merge(below, from_file), given), **named}, typed, None if own else file)
 
 
 def with_budget(config: Config, options: Mapping[str, Any]) -> Config:

@@ -14,11 +14,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, NamedTuple, TextIO
 
+from agent.progress import Progress, progress_lines
 from agent.runs.journal import write_atomically
+from agent.runs.lease import LeaseLost, job_id
 from protocol.printable import printable
 
 QUIET_S = 50.0
@@ -32,17 +34,36 @@ READER_S = 10.0
 """How long a command's answer waits for somebody to read it."""
 
 
+class Screen(NamedTuple):
+    """Where a run tells its story, and how a farm's engine reads it."""
+
+    stream: TextIO
+    progress: Progress = "none"
+
+
 class Console:
     """Where the run is now (stage, round, step, what it waits for), shown and written."""
 
-    def __init__(self, status: Path | None = None, stream: TextIO | None = None, spent_s: float = 0.0) -> None:
-        """`spent_s`: what the run took before, in other processes; its clock goes on from there."""
+    def __init__(
+        self,
+        status: Path | None = None,
+        stream: TextIO | None = None,
+        spent_s: float = 0.0,
+        *,
+        progress: Progress = "none",
+        facts: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """`spent_s`: what the run took before, in other processes; its clock goes on from there, as do its percent.
+        `facts` are what else status.json tells; where they raise LeaseLost, it is another process's and left alone."""
         self._stream = stream or sys.stdout
-        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._progress, self._facts = progress, facts
+        self._live = progress == "none" and self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._status = status
         self._started = time.monotonic() - spent_s
-        self._where, self._waiting, self._waiting_since = "starting", "", time.monotonic()
-        self._percent = 0.0
+        self._stage, self._round, self._where = "", 0, "starting"
+        self._waiting, self._waiting_since = "", time.monotonic()
+        self._percent = _percent_before(status)
+        self._scores: dict[str, float] = {}
         self._said: set[str] = set()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._last_line = time.monotonic()
@@ -57,14 +78,21 @@ class Console:
         self._thread.join()
         self._clear()
         if kind is None:
-            self._where, self._waiting, self._percent = "finished", "", 100.0
+            self._stage, self._round, self._where, self._waiting, self._percent = "", 0, "finished", "", 100.0
         self._write_status("stopped" if kind else "finished")
 
     def say(self, text: str) -> None:
         """A lasting line."""
         with self._lock:
             self._clear()
-            self._print(text if text == "" else f"[{self.elapsed()}] {text}")
+            if self._progress != "jsonl":
+                self._print(text if text == "" else f"[{self.elapsed()}] {text}")
+            elif text:
+                self._print(json.dumps({"said": text}, ensure_ascii=False))
+
+    def scored(self, **figures: float | None) -> None:
+        """How well the scene matches by now."""
+        self._scores.update({name: round(value, 4) for name, value in figures.items() if value is not None})
 
     def say_once(self, text: str) -> None:
         """A lasting line, the first time that it is said; as long as there are few such lines."""
@@ -76,14 +104,15 @@ class Console:
         if not known:
             self.say(text if one_more else "more was noted, which the journal has")
 
-    def step(self, where: str, percent: float | None = None) -> None:
-        """The run has come to this stage, round or step. `percent` of the whole never goes back."""
+    def step(self, stage: str, what: str, percent: float | None = None, round: int = 0, rounds: int = 0) -> None:
+        """The run has come to this step of a stage, in this round; `percent` of the whole never falls."""
         with self._lock:
-            self._where = where
+            self._stage, self._round = stage, round
+            self._where = " · ".join((stage, *([f"round {round} of {rounds}"] if round else []), what))
             self._percent = max(self._percent, percent or 0.0)
             self._waiting = ""
             if not self._live:
-                self._print(f"[{self.elapsed()}] {where}")
+                self._print_where()
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -106,10 +135,16 @@ class Console:
                 if self._live:
                     self._draw()
                 elif now - self._last_line > QUIET_S:
-                    self._print(f"[{self.elapsed()}] {self._line()}")
+                    self._print_where()
             if now >= next_status:
                 self._write_status("running")
                 next_status = now + STATUS_S
+
+    def _print_where(self) -> None:
+        if self._progress != "jsonl":
+            self._print(f"[{self.elapsed()}] {self._line()}")
+        for line in progress_lines(self._progress, self._percent, self._line()):
+            self._print(line)
 
     def _line(self) -> str:
         if not self._waiting:
@@ -140,18 +175,41 @@ class Console:
     def _write_status(self, state: str) -> None:
         if self._status is None or not self._status.parent.is_dir():
             return
+        elapsed_s = time.monotonic() - self._started
         now = {
             "state": state,
             "where": self._where,
+            "stage": self._stage or None,
+            "round": self._round or None,
             "waiting_for": self._waiting or None,
             "percent": round(self._percent, 1),
-            "elapsed_s": round(time.monotonic() - self._started, 1),
+            "elapsed_s": round(elapsed_s, 1),
+            "eta_s": _eta_s(elapsed_s, self._percent),
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "job": job_id(),
             "at": round(time.time(), 1),
+            **self._scores,
         }
-        with contextlib.suppress(OSError):
-            write_atomically(self._status, json.dumps(now, indent=2) + "\n")
+        with contextlib.suppress(OSError, LeaseLost):
+            write_atomically(self._status, json.dumps({**now, **self._facts()}, indent=2) + "\n")
+
+
+def _percent_before(status: Path | None) -> float:
+    """How far an earlier process came: progress never goes back."""
+    try:
+        before = json.loads(status.read_bytes())["percent"] if status else 0.0
+        return min(99.0, max(0.0, float(before)))
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0.0
+
+
+EARLY_PERCENT = 10.0
+
+
+def _eta_s(elapsed_s: float, percent: float) -> float | None:
+    """Seconds that are left if the rest goes as what is done; None where too little is done to say."""
+    return round(elapsed_s * (100.0 - percent) / percent, 0) if percent >= EARLY_PERCENT else None
 
 
 def answer(text: str) -> None:

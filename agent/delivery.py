@@ -95,7 +95,7 @@ def begin(run: Run) -> Snapshot:
                     return outcome.snapshot
         raise NodeUnfit(f"Blender cannot make an empty scene: {outcome.message}", "See logs/ in the run folder.")
 
-    run.console.step("starting · the empty scene")
+    run.console.step("starting", "the empty scene")
     return run.journal.step("begin", Snapshot, make)
 
 
@@ -116,7 +116,7 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     """Render, prove and lay out a stage's accepted scene."""
     run, stage = bench.run, bench.stage
     proof = " and proof" if run.config.prove_stages else ""
-    run.console.step(f"{stage.label} · stage render{proof}", PERCENT.get(stage.label))
+    run.console.step(stage.label, f"stage render{proof}", PERCENT.get(stage.label))
 
     def look() -> StageResult:
         png = full_render(bench, run.config.look_samples).png
@@ -132,9 +132,11 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
 
     result = run.journal.step(f"stage/{stage.label}/{bench.head.id}", StageResult, look)
     _lay_out(bench, stage, result, checklist or Checklist())
+    measures = result.measures
+    run.console.scored(psnr_db=measures.psnr_db, ssim=measures.ssim, iou=measures.iou)
     run.console.say(
-        f"{stage.label}: {result.measures.psnr_db:.2f} dB, SSIM {result.measures.ssim:.3f}"
-        + (f", IoU {result.measures.iou:.3f}" if result.measures.iou is not None else "")
+        f"{stage.label}: {measures.psnr_db:.2f} dB, SSIM {measures.ssim:.3f}"
+        + (f", IoU {measures.iou:.3f}" if measures.iou is not None else "")
         + (f", rebuild {result.proof.outcome}" if result.proof else "")
     )
     return result
@@ -158,11 +160,12 @@ PERCENT = {
 def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None) -> Result:
     """Write everything that the run hands over; result.json last, for it marks a finished run."""
     run = bench.run
-    run.console.step("delivering · final render and rebuild proof", 95)
+    run.console.step("delivering", "final render and rebuild proof", 95)
     render, proved = full_render(bench, run.config.final_samples), _prove(bench)
     png = render.png
     metrics = metrics_of(run.reference, png, [(one.stage, one.png) for one in stages])
     folder = run.folder
+    folder.fence()
     write_atomically(folder.render, png)
     write_atomically(folder.comparison, comparison_png(run.reference, png))
     write_atomically(folder.program, proved.program)
@@ -191,7 +194,7 @@ def deliver(bench: Workbench, stages: Sequence[StageResult], stopped: str | None
         spent=run.ledger.spent(),
         recording=faithfulness(folder.journal) if isinstance(run.model, RecordedModel) else None,
     )
-    run.journal.note("result", result=tell(result))
+    run.journal.note("result", result=tell(result))  # passes the fence, so what follows is still ours
     write_json(folder.result, tell(result))
     return result
 
@@ -238,6 +241,7 @@ def _prove(bench: Workbench) -> Proved:
 
 
 def _lay_out(bench: Workbench, stage: Stage, result: StageResult, checklist: Checklist) -> None:
+    bench.run.folder.fence()
     run, folder = bench.run, bench.run.folder.stage(stage.label)
     write_atomically(folder / "render.png", result.png)
     write_atomically(folder / "program.py", _prove(bench).program if result.proof else _unproved_program(bench))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from typing import Any
 
 from agent import prompting
 from agent.config import Config
-from agent.console import Console
+from agent.console import Console, Screen
 from agent.conversation import book_lost
 from agent.delivery import Result, isolation
-from agent.errors import Interrupted, RunError, UsageError
+from agent.errors import Interrupted, UsageError
+from agent.failures import failure_of
 from agent.models.base import Model
 from agent.models.prices import DEFAULT_MODEL
 from agent.picture import Reference
@@ -37,13 +40,15 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
+SPARE, LEAST_SPARE_MINUTES = 0.1, 15.0
+"""Of a run's time, for what must be done once it is up: the last call's end, the final render, the proof."""
 
 
 def _begun(
     folder: RunFolder, config: Config, reference: Reference, model: Model, blender: Blender, source: str
 ) -> Journal:
     """The run's journal; a new one begins with what the run is."""
-    journal = Journal(folder.path)
+    journal = Journal(folder.path, folder.fence)
     write_atomically(folder.reference, reference.png)
     now = {**identity(config, reference), "model": _id_of(model, config)}
     told = {"blender": blender.version, "dialect": blender.facts.dialect}
@@ -57,7 +62,7 @@ def _begun(
 
 @contextlib.contextmanager
 def opened(
-    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, stream: TextIO, go_on: str
+    folder: RunFolder, config: Config, journal: Journal, model: Model, blender: Blender, screen: Screen, go_on: str
 ) -> Iterator[Opened]:
     """Open all that a run needs beside its journal; `go_on` says how to go on after a stop."""
     with contextlib.ExitStack() as lifetime:
@@ -65,7 +70,11 @@ def opened(
         ledger = ledger_of(folder, config)
         lifetime.enter_context(stopping(go_on))
         lifetime.enter_context(_log(folder))
-        console = lifetime.enter_context(Console(folder.status, stream, ledger.spent().minutes * 60))
+        spent_s, facts = ledger.spent().minutes * 60, _facts(folder, ledger)
+        console = lifetime.enter_context(
+            Console(folder.status, screen.stream, spent_s, progress=screen.progress, facts=facts)
+        )
+        lifetime.enter_context(_bounded(ledger, config, console.say))
         lifetime.enter_context(_failure_noted(journal, ledger))
         pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
@@ -96,13 +105,13 @@ def work_in(
     model: Model,
     blender: Blender,
     source: str,
-    stream: TextIO,
+    screen: Screen,
 ) -> Result:
-    """Do what is left to do of the run; `stream` is where it tells its story."""
+    """Do what is left to do of the run; `screen` is where it tells its story."""
     go_on = f"Go on with: {command('resume', folder.path)}"
     before = took_part(folder)
     journal = _begun(folder, config, reference, model, blender, source)
-    with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
+    with opened(folder, config, journal, model, blender, screen, go_on) as all_of_it:
         for note in reference.notes:
             all_of_it.console.say(f"picture: {note}")
         if before and blender.version not in before:
@@ -126,6 +135,37 @@ def _changed_since(folder: RunFolder, config: Config, reference: Reference, mode
     return [name for name, value in now.items() if then.get(name, value) != value]
 
 
+def _facts(folder: RunFolder, ledger: Ledger) -> Callable[[], dict[str, Any]]:
+    """What status.json tells beside where the run is."""
+    attempts = folder.attempts()
+
+    def facts() -> dict[str, Any]:
+        folder.fence()
+        spent = ledger.spent()
+        return {"calls": spent.calls, "tokens": spent.tokens, "usd": spent.usd, "attempts": attempts}
+
+    return facts
+
+
+@contextlib.contextmanager
+def _bounded(ledger: Ledger, config: Config, say: Callable[[str], None]) -> Iterator[None]:
+    """Interrupt a run that goes far beyond its time, which it looks at between calls: whatever it waits for hangs."""
+    minutes = config.budget.minutes
+    left = max(0.0, minutes - ledger.spent().minutes) + max(SPARE * minutes, LEAST_SPARE_MINUTES)
+
+    def interrupt() -> None:
+        say(f"the run is {left:.0f} minutes old, far beyond its {minutes:.10g}: it is stopped")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    watch = threading.Timer(60 * left, interrupt)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
 @contextlib.contextmanager
 def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
     """What ends a run without a result is an event of it; not being asked to stop, which leaves no time."""
@@ -134,10 +174,11 @@ def _failure_noted(journal: Journal, ledger: Ledger) -> Iterator[None]:
     except Interrupted:
         raise
     except Exception as error:
+        failure = failure_of(error)
+        log.error("the run failed", exc_info=error)
         with contextlib.suppress(OSError):  # a full disk may well be the failure
-            code = error.exit_code if isinstance(error, RunError) else None
-            kind, minutes = type(error).__name__, ledger.spent().minutes
-            journal.note("failed", kind=kind, message=str(error), exit_code=code, minutes=minutes)
+            said = {"message": str(error), "exit_code": failure.exit_code, "failure_class": failure.failure_class}
+            journal.note("failed", kind=type(error).__name__, minutes=ledger.spent().minutes, **said)
         raise
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from sandbox.folders import ROOT
 
-NAMED_BY = {"run": "IMAGE", "resume": "OUT", "show": "OUT", "verify": "OUT"}
-"""The make variable that holds what a command is about."""
+NAMED_BY = {"run": "IMAGE", "batch": "MANIFEST", "farm submit": "MANIFEST"}
+"""The make variable that holds what a command is about, where it is not OUT."""
 
 
 def command(name: str, about: str | Path = "", *options: str, **variables: str | Path) -> str:
-    """For example `make resume OUT=runs/chair` in a checkout, else `seig resume runs/chair`; quoted for a shell.
+    """For example `make resume OUT=runs/chair` in a checkout, else `seig resume runs/chair`; quoted for a shell. A
+    command of a group, "farm status", is the target farm-status.
 
     `variables` are options that make has a variable for: `out=folder` is OUT=folder, or --out=folder.
     """
@@ -21,9 +22,9 @@ def command(name: str, about: str | Path = "", *options: str, **variables: str |
     if not _through_make():
         named = [f"--{key}={value}" for key, value in variables.items()]
         dashed = ["--"] if subject.startswith("-") else []
-        return shlex.join(["seig", name, *named, *options, *dashed, *([subject] if subject else [])])
-    words = ["make", *([] if Path.cwd() == ROOT else ["-C", str(ROOT)]), name]
-    words += [f"{NAMED_BY[name]}={subject}"] if subject else []
+        return shlex.join(["seig", *name.split(), *named, *options, *dashed, *([subject] if subject else [])])
+    words = ["make", *([] if Path.cwd() == ROOT else ["-C", str(ROOT)]), name.replace(" ", "-")]
+    words += [f"{NAMED_BY.get(name, 'OUT')}={subject}"] if subject else []
     words += [f"{key.upper()}={value}" for key, value in variables.items()]
     words += [f"ARGS={shlex.join(options)}"] if options else []
     return " ".join(map(_quoted, words))

@@ -91,7 +91,7 @@ class Builder:
         edit = Edit(index=index, label=label, stage="initialisation", round=0, source=source, seed=0)
 
         def make() -> Snapshot:
-            self.opened.console.step(f"building · {label}")
+            self.opened.console.step("building", label)
             outcome = self._at(parent).edit(edit, factors, required)
             if outcome.snapshot is None or outcome.snapshot == parent:
                 raise SceneNotBuilt(f"the calibration scene “{label}” cannot be built: {outcome.message}")

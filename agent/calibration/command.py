@@ -16,6 +16,7 @@ from agent.calibration.report import Report, report_of, write
 from agent.calibration.scenes import ALL, Case, Scene, cases_of
 from agent.calibration.still_life import STILL_LIFE
 from agent.config import Config
+from agent.console import Screen
 from agent.errors import BudgetExhausted, UsageError
 from agent.models.base import Model
 from agent.opening import VERSION, opened
@@ -74,7 +75,7 @@ def calibrate_in(
     else:
         journal.note("calibration", **identity(config), config=tell(config), blender=blender.version)
     go_on = f"Go on with the same command and OUT={folder.path}"
-    with opened(folder, config, journal, model, blender, stream, go_on) as all_of_it:
+    with opened(folder, config, journal, model, blender, Screen(stream), go_on) as all_of_it:
         report = report_of(all_of_it, cases, _judged(all_of_it, cases))
         write(all_of_it, report)
         if report.unanswered:

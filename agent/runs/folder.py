@@ -6,11 +6,9 @@ Does not know what a run does; the journal's content is `journal.py`'s.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from agent.config import Budget
 from agent.errors import NO_ROOM, Interrupted, NodeUnfit, UsageError
 from agent.runs.journal import PART, read_journal, write_atomically
+from agent.runs.lease import Lease, live_holder
 from protocol.models import Value
 from sandbox.calling import command
 
@@ -29,8 +28,9 @@ STAGE_NUMBERS = {
 LATE = 5
 """The number of what takes place between lighting and camera: reopened stages; and of the one loop without stages."""
 
-BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "snapshots", "status.json"}
-"""What a run that was killed before its journal's first line may have left."""
+BEGINNINGS = {"journal.jsonl", "lease.json", "logs", "reference.png", "replies", "result.json", "snapshots",
+              "status.json"}  # fmt: skip
+"""What a run that ended before its journal's first line may have left."""
 
 
 class History(Value):
@@ -60,6 +60,7 @@ class RunFolder:
         self.comparison = self.path / "comparison.png"
         self.scene_graph = self.path / "scene_graph.json"
         self.metrics = self.path / "metrics.json"
+        self._lease: Lease | None = None
 
     def stage(self, name: str) -> Path:
         folder = self.path / "stages" / f"{STAGE_NUMBERS.get(name, LATE)}_{name}"
@@ -142,29 +143,25 @@ class RunFolder:
                     minutes = max(minutes, float(entry["result"]["spent"]["minutes"]))
         return History(budget=budget, minutes=minutes)
 
+    def attempts(self) -> int:
+        """Processes that came so far as to work in the run."""
+        return sum(entry["event"] in ("run", "resumed") for entry in read_journal(self.journal))
+
     @contextlib.contextmanager
     def lease(self) -> Iterator[None]:
         """Hold the run: raises Interrupted (exit code 75) while another live process works in it."""
-        place = self.path / "lease.json"
-        with place.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise Interrupted(f"{self.path} is being worked on by {_owner(place)}.", "Wait, or stop it.") from None
+        with Lease(self.path) as self._lease:
             self._remove_parts()
-            file.truncate(0)
-            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": int(time.time())}))
-            file.flush()
             yield
+
+    def fence(self) -> None:
+        """To be passed before each write: raises LeaseLost where another process took the run over."""
+        if self._lease is not None:
+            self._lease.check()
 
     def held(self) -> bool:
         """Whether a live process works in the run now."""
-        with contextlib.suppress(FileNotFoundError), (self.path / "lease.json").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+        return live_holder(self.path) is not None
 
     def move_aside(self) -> Path:
         """Make room for a new run, and say where the old one is now; raises Interrupted while somebody works in it."""
@@ -200,10 +197,3 @@ def _is_there(path: Path) -> bool:
     except OSError:
         return False
 
-
-def _owner(place: Path) -> str:
-    try:
-        held = json.loads(place.read_text())
-        return f"process {held['pid']} on {held['host']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"

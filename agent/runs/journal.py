@@ -40,7 +40,9 @@ class BlenderTold(BaseModel, frozen=True):
 class Journal:
     """`journal.jsonl` in a run folder, with large values beside it in `replies/`, named by their digest."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fence: Callable[[], None] = lambda: None) -> None:
+        """`fence` is passed before each write, and raises where the run is another process's by now."""
+        self._fence = fence
         self._path, self._blobs = folder / "journal.jsonl", folder / "replies"
         self._blobs.mkdir(exist_ok=True)
         self._lock = threading.Lock()
@@ -94,6 +96,7 @@ class Journal:
     def note(self, event: str, **facts: Any) -> None:
         """Append one event; returns when it is on disk."""
         line = _encoded({"at": round(time.time(), 3), "event": event, **facts})
+        self._fence()
         with self._lock, naming(self._path):
             self._file.write(line + b"\n")
             self._file.flush()

@@ -23,13 +23,13 @@ PATIENCE_S = 2.5
 
 
 @contextlib.contextmanager
-def stopping(remedy: str = "") -> Iterator[None]:
+def stopping(remedy: str = "", patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Inside, a signal that asks to end raises Interrupted (exit code 75), once; a second SIGINT ends at once."""
 
     def stop(number: int, _: FrameType | None) -> None:
         for kind in KINDS:
             signal.signal(kind, signal.SIG_IGN if kind != signal.SIGINT else _end_now)
-        _arm()
+        _arm(patience_s)
         raise Interrupted(f"stopped by {signal.Signals(number).name}.", remedy)
 
     before: list[tuple[signal.Signals, Any]] = [(kind, signal.signal(kind, stop)) for kind in KINDS]
@@ -40,8 +40,8 @@ def stopping(remedy: str = "") -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def _arm() -> None:
-    watch = threading.Timer(PATIENCE_S, _end_now)
+def _arm(patience_s: float) -> None:
+    watch = threading.Timer(patience_s, _end_now)
     watch.daemon = True
     watch.start()
 

@@ -69,7 +69,7 @@ def align(bench: Workbench) -> Alignment:
         except (RequestFailed, ProcessFault, ScriptFailed, Unfit) as error:
             return Alignment(committed=False, head=bench.head.id, reason=str(error))
 
-    bench.run.console.step("alignment · of the camera to the picture", 32)
+    bench.run.console.step("alignment", "of the camera to the picture", 32)
     result = bench.run.journal.step(f"align/{bench.head.id}", Alignment, work)
     bench.move_to(result.head, result.committed)
     return result

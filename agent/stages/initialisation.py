@@ -74,7 +74,7 @@ def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
 
 def rollout(run: Run, number: int, empty: Snapshot) -> Rollout | None:
     """One graph and its scaffold, checked by machine and by a verifier; None where there is nothing to go on with."""
-    run.console.step(f"initialisation · rollout {number + 1} of {run.config.rollouts} · scene graph")
+    run.console.step("initialisation", f"rollout {number + 1} of {run.config.rollouts} · scene graph")
     try:
         graph = decompose(run, number)
     except BudgetReached:

@@ -134,7 +134,7 @@ def _generate(
         scene = _now(bench, rollout)
         remarks = [*bench.remarks[-REMARKS:], *bench.asked_of(stage)]
         conversation.append(briefing.first(number, bench.graph, scene, remarks=remarks, **told))
-    run.console.step(f"{stage.label} · round {number} of {rounds} · generator")
+    run.console.step(stage.label, "generator", round=number, rounds=rounds)
     toolbox = Toolbox(stage.name, "generator", bench)
     product = converse(run, place, briefing.system(), conversation, toolbox, run.config.generator_calls, bench)
     bench.remark("generator", str((product or {}).get("summary", "")))
@@ -158,7 +158,7 @@ def ask_verdict(
     briefing = Briefing(run, stage.name, "verifier", stage.scope, rounds, rollout, place)
     told = {"checklist": checklist.told(), "critique": checklist.critique}
     first = briefing.first(number, bench.graph, _now(bench, rollout), **told)
-    run.console.step(f"{stage.label} · round {number} of {rounds} · verifier")
+    run.console.step(stage.label, "verifier", round=number, rounds=rounds)
     toolbox = Toolbox(stage.name, "verifier", bench)
     product = converse(run, place, briefing.system(), [first], toolbox, run.config.verifier_calls, bench)
     return None if product is None else VerdictInput.model_validate(product)
@@ -207,7 +207,7 @@ def choose(
     """Index of the candidate that the model chooses; None when it comes to no choice."""
     place = Place(rollout=rollout, stage=stage, round=number, role="selector", ordinal=0)
     briefing = Briefing(run, stage, "selector", frozenset(), 1, rollout, place)
-    run.console.step(f"{stage} · choosing the best of {len(candidates)}")
+    run.console.step(stage, f"choosing the best of {len(candidates)}")
     letters = list(string.ascii_uppercase[: len(candidates)])
     toolbox = Toolbox("selection", "selector", letters)
     messages = [briefing.choice(number, dict(zip(letters, candidates, strict=True)), prompt_role)]

@@ -23,7 +23,7 @@ def finished(blender, tmp_path_factory):
 
 
 def content(folder):
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lease.json")
+    files = (path for path in folder.rglob("*") if path.is_file() and "lease" not in path.name)
     return {path.relative_to(folder): path.read_bytes() for path in files}
 
 

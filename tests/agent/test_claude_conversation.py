@@ -18,6 +18,7 @@ from agent.errors import ModelRefused, ModelUnavailable
 from agent.models.base import Message, Place, Text
 from agent.models.claude import KEY_FILE, Claude, ClaudeSettings
 from agent.runs.budget import Ledger
+from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, read_journal
 from agent.tools.table import Toolbox
 from tests.fakes.messages_api import Answer, Drop, Fault, MessagesApi, messages_api, text, tool_use
@@ -41,6 +42,7 @@ def talk(tmp_path, api):
         api.will(*answers)
         run = SimpleNamespace(
             config=Config(),
+            folder=RunFolder(tmp_path),
             journal=Journal(tmp_path),
             ledger=Ledger(tmp_path / "ledger.jsonl", Budget()),
             console=Console(),

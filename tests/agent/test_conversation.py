@@ -11,6 +11,7 @@ from agent.console import Console
 from agent.conversation import CONCLUDING, converse
 from agent.models.base import Message, ModelReply, Place, Text, ToolCall, Usage
 from agent.runs.budget import BudgetReached, Ledger
+from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal
 from agent.tools.table import ALL, TABLE, Toolbox
 
@@ -22,6 +23,7 @@ def world(tmp_path):
     def make(model, budget=None):
         return SimpleNamespace(
             config=Config(),
+            folder=RunFolder(tmp_path),
             journal=Journal(tmp_path),
             ledger=Ledger(tmp_path / "ledger.jsonl", budget or Budget()),
             console=Console(),

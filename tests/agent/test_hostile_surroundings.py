@@ -80,7 +80,7 @@ def test_a_full_pipe_that_nobody_reads_holds_up_no_line():
     os.set_blocking(writer, True)
     with os.fdopen(writer, "w") as stream, Console(stream=stream) as console:
         console.say("never read")
-        console.step("nor this")
+        console.step("nor", "this")
     os.close(reader)
 
 

@@ -321,13 +321,10 @@ def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(bl
 
 
 def test_two_processes_do_not_work_in_one_run(finished, tmp_path):
-    import fcntl
-
     folder = tmp_path / "unfinished"
     shutil.copytree(finished[0], folder)
     (folder / "result.json").unlink()
-    with (folder / "lease.json").open("a+") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with RunFolder(folder).lease():
         ended = start("resume", folder, "--blender", "wheel", asked=tmp_path / "a")
     assert ended.returncode == 75
     assert "being worked on" in ended.stderr

@@ -1,0 +1,226 @@
+"""Owns what `batch` and `farm submit|status|collect|retry` do: call the engine, read the folders, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.console import answer
+from agent.errors import UsageError
+from agent.farm.batch import Batch, begin_batch, open_batch
+from agent.farm.collecting import collect as write_report
+from agent.farm.collecting import totals_of
+from agent.farm.local import row_command
+from agent.farm.manifest import read_manifest, refuse_missing_pictures
+from agent.farm.openjd import engine as openjd
+from agent.farm.outcomes import outcomes
+from agent.farm.slurm import engine as slurm
+from agent.runs.folder import write_json
+from protocol.models import Value
+from sandbox.calling import command
+
+if TYPE_CHECKING:
+    from agent.farm.settings import Bounds, RunsTold
+
+BELOW_THE_BAR, UNFINISHED = 3, 75
+SPARE = 1.1
+"""An engine's time limit is so much longer than the run's own, which ends it in good order."""
+SPARE_MINUTES = 20.0
+"""On this machine it is longer than what a run allows itself: this is for one that does not even see its clock."""
+
+
+class Submission(Value):
+    """What was handed to an engine last; the engine itself knows what has become of it."""
+
+    engine: str
+    jobs: tuple[str, ...] = ()
+    command: tuple[str, ...]
+    """Of a row, without its --index."""
+    wanted: dict[str, Any]
+
+
+def batch(options: argparse.Namespace) -> int:
+    """Every row of a manifest on this machine; 0 when each is final."""
+    from agent.commands import make_model
+    from agent.farm.local import LocalBatch, at_once_here, cores_here
+    from agent.farm.overview import Overview
+
+    told, bounds, begun = _begun(options)
+    make_model(told.config)  # raises what each row would fail with
+    at_once = options.at_once or at_once_here()
+    threads = () if told.options.threads else ("--threads", str(max(1, cores_here() // at_once)))
+    most = {"max_attempts": told.options.max_attempts} if told.options.max_attempts else {}
+    with Overview() as overview:
+        rows = LocalBatch(
+            begun,
+            [*_row(begun, told), *threads],
+            at_once=at_once,
+            minutes=SPARE * bounds.minutes + SPARE_MINUTES,
+            retry_failed=options.retry_failed,
+            tell=overview,
+            **most,
+        )
+        rows.run()
+    return _collected(begun, options.strict)
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Hand a batch to a farm's engine."""
+    told, _, begun = _begun(options)
+    submission = Submission(engine=options.engine, command=tuple(_row(begun, told)), wanted=_wanted(options, told))
+    return _hand_in(begun, submission, [row.index for row in begun.rows], options)
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Hand in again what is not final, and with --failed what has failed for good."""
+    begun, before = open_batch(options.root), _submission(options.root)
+    wanted = ("failed",) if options.failed else ()
+    left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
+    if not left:
+        answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
+        return 0
+    return _hand_in(begun, before, left, options, ["--retry-failed"] if options.failed else [])
+
+
+def status(options: argparse.Namespace) -> int:
+    """What has become of each row, and what the engine says of those that wait; 0 if all are final."""
+    begun = open_batch(options.root)
+    found = outcomes(begun.root, begun.rows)
+    totals = totals_of(found)
+    waiting = _queue(options.root)
+    if options.json:
+        rows = [each.model_dump(mode="json") for each in found]
+        answer(json.dumps({"totals": totals.model_dump(mode="json"), "queue": waiting, "rows": rows}, indent=1))
+    else:
+        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(waiting)]))
+    return 0 if totals.is_final else UNFINISHED
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Write batch.json, batch.csv and batch.html; 0 only if every row is final."""
+    return _collected(open_batch(options.root), options.strict)
+
+
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _begun(options: argparse.Namespace) -> tuple[RunsTold, Bounds, Batch]:
+    """Nothing is written for a batch that cannot be run, or costs too much."""
+    from agent.farm.settings import RunsTold
+
+    manifest = read_manifest(options.manifest)
+    told = RunsTold(options.run)
+    bounds = told.bounds(options.manifest, manifest.rows)
+    _refuse_too_dear(options.batch_max_cost, bounds.usd, len(manifest.rows))
+    refuse_missing_pictures(options.manifest, manifest.rows)
+    return told, bounds, begin_batch(options.out, options.manifest, manifest, told.digest)
+
+
+def _row(batch: Batch, told: RunsTold) -> list[str]:
+    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *told.arguments)
+
+
+def _refuse_too_dear(bound: float | None, most: float | None, rows: int) -> None:
+    """Raises UsageError where the rows together might cost more than the batch may."""
+    if bound is None:
+        return
+    if most is None:
+        message = "--batch-max-cost needs a bound of each run to reckon with."
+        raise UsageError(message, f"Give one: -- --max-cost {bound / rows:.2f}")
+    if most > bound:
+        message = f"{rows} rows at up to ${most / rows:.2f} each may cost ${most:.2f}, more than ${bound:.2f}."
+        raise UsageError(message, f"Lower --max-cost to {bound / rows:.2f}, or raise --batch-max-cost.")
+
+
+def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
+    most = told.options.max_minutes
+    minutes = options.minutes or (round(SPARE * most) + 1 if most else None)
+    shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
+    if options.engine == "openjd":
+        return openjd.Wanted(**shared, slots=options.slots).model_dump()
+    own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
+    return slurm.Wanted(**shared, **own, more=tuple(options.sbatch)).model_dump()
+
+
+def _hand_in(
+    batch: Batch,
+    submission: Submission,
+    indices: Sequence[int],
+    options: argparse.Namespace,
+    more: Sequence[str] = (),
+) -> int:
+    """`more`: what the rows are told this time alone."""
+    collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
+    run = [*submission.command, "--threads", str(submission.wanted["cpus"]), *more]
+    if submission.engine == "slurm":
+        jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
+        report = slurm.submit_after(batch, jobs, collecting)
+        write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
+        answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
+               f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
+        return 0
+    write_json(batch.folder / "submission.json", submission.model_dump())
+    path = openjd.write_template(batch, indices, run, collecting, openjd.Wanted(**submission.wanted))
+    openjd.check(path)
+    if options.write_only:
+        answer(f"The job is described in {path}. Run it: openjd run {shlex.quote(str(path))}, or submit it to a farm.")
+        return 0
+    openjd.run_here(path, indices)
+    return _collected(batch, strict=False)
+
+
+def _submission(root: Path) -> Submission:
+    try:
+        return Submission.model_validate_json((root / "farm" / "submission.json").read_bytes())
+    except (OSError, ValueError):
+        raise UsageError(f"nothing of {root} was submitted yet.", "Submit it: farm submit MANIFEST --out …") from None
+
+
+def _collected(batch: Batch, strict: bool) -> int:
+    found = outcomes(batch.root, batch.rows)
+    totals = write_report(batch.root, batch.title, found)
+    answer(f"{_summary(batch, found)}\nreport     {batch.root / 'batch.html'}")
+    if not totals.is_final:
+        return UNFINISHED
+    return BELOW_THE_BAR if strict and totals.states.keys() - {"accepted"} else 0
+
+
+def _summary(batch: Batch, found: Sequence[Any]) -> str:
+    totals = totals_of(found)
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(totals.states.items()))
+    price = "unknown price" if totals.usd is None else f"${totals.usd:.2f}"
+    score = f", mean PSNR {totals.psnr_db} dB" if totals.psnr_db is not None else ""
+    failed = ", ".join(f"{count} {name}" for name, count in sorted(totals.failures.items()))
+    return (
+        f"batch      {batch.root}: {totals.final} of {totals.rows} rows final ({states}){score}\n"
+        f"spent      {totals.calls} model calls, {price}, {totals.minutes:.1f} minutes of runs"
+        + (f"\nfailures   {failed}" if failed else "")
+    )
+
+
+def _under_way(found: Sequence[Any]) -> list[str]:
+    shown = [each for each in found if each.state in ("running", "lost", "stopped")]
+    return [
+        f"  row {each.index} {each.id}: {each.state}, {each.where or '…'}, {each.percent:.0f} %"
+        + (f" on {each.host}" if each.host else "")
+        for each in shown
+    ]
+
+
+def _queue(root: Path) -> dict[str, int]:
+    """State in the engine → tasks; what it no longer knows of has ended."""
+    try:
+        submission = _submission(root)
+    except UsageError:
+        return {}
+    return dict(Counter(slurm.queue(submission.jobs).values())) if submission.engine == "slurm" else {}
+
+
+def _queue_lines(waiting: dict[str, int]) -> list[str]:
+    return (
+        [f"queue      {', '.join(f'{count} {state.lower()}' for state, count in waiting.items())}"] if waiting else []
+    )

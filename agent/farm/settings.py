@@ -1,0 +1,93 @@
+"""Owns what the runs of a batch are told: options that hold for each, the settings of a row, what they may cost.
+
+All of it is checked before a batch begins, and what would depend on where a row runs is settled there and then: the
+model, and the place of files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.commands import settings_of
+from agent.config import Budget, Config, load_config, with_model
+from agent.errors import RunError, UsageError
+from agent.farm.manifest import Row
+from agent.runs.recording import recorded_settings
+from protocol.models import Value
+
+OWN = {"image": "a picture", "out": "--out", "manifest": "--manifest", "index": "--index", "path_map": "--path-map",
+       "fresh": "--fresh", "json": "--json", "retry_failed": "--retry-failed"}  # fmt: skip
+"""What a batch itself says to its runs, or that none of them may be told."""
+
+
+class Bounds(Value):
+    usd: float | None
+    """Of all rows together; None without a bound of each."""
+    minutes: float
+    """Of the longest row."""
+
+
+class RunsTold:
+    """Options of `run` as they stand after "--", understood. Raises UsageError or ConfigurationError for wrong ones."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.options = _parsed(arguments)
+        self.config = self._config({})
+        self.arguments = (*arguments, *self._settled())
+
+    @property
+    def digest(self) -> str:
+        """Of what shapes the results: a batch that goes on must be told the same."""
+        return self.config.digest()
+
+    def bounds(self, manifest: Path, rows: Iterable[Row]) -> Bounds:
+        """What the rows can come to. Raises UsageError that names the first row whose settings cannot be."""
+        budgets: dict[str, Budget] = {}
+        usd: float | None = 0.0
+        for row in rows:
+            key = json.dumps(row.settings, sort_keys=True) if row.settings else ""
+            if key not in budgets:
+                budgets[key] = self._of(manifest, row).budget
+            cap = budgets[key].usd
+            usd = None if usd is None or cap is None else usd + cap
+        return Bounds(usd=usd, minutes=max(budget.minutes for budget in budgets.values()))
+
+    def _of(self, manifest: Path, row: Row) -> Config:
+        try:
+            return self._config(row.settings)
+        except RunError as error:
+            message = f"{manifest}, row {row.index} ({row.id}): {error.message}"
+            raise UsageError(message, error.remedy or "Correct it there.") from None
+
+    def _config(self, own: dict[str, Any]) -> Config:
+        options = self.options
+        recorded = recorded_settings(options.recording) if options.recording else None
+        if unknown := sorted(own.keys() & {"recording", "config"}):
+            raise UsageError(f"{unknown[0]!r} is no setting of a row.", "Give it for all rows, after --.")
+        return with_model(load_config(settings_of(options), options.config, recorded, own))
+
+    def _settled(self) -> list[str]:
+        options, said = self.options, []
+        if options.model is None and self.config.model is not None:
+            said += ["--model", self.config.model]
+        for name in ("config", "recording"):
+            if getattr(options, name) is not None:
+                said += [f"--{name}", os.path.abspath(getattr(options, name))]
+        if options.blender and os.sep in options.blender:
+            said += ["--blender", os.path.abspath(options.blender)]
+        return said
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Ends with a usage message (exit code 64) where they cannot be understood."""
+    from agent.cli import parse
+
+    options = parse(["run", *arguments])
+    if said := [option for name, option in OWN.items() if getattr(options, name) not in (None, False)]:
+        raise UsageError(f"{said[0]} cannot be said to the runs of a batch.", "Leave it out after --.")
+    return options

@@ -1,0 +1,1 @@
+"""Slurm as the engine: what is handed to it, and a small one of our own to try it with."""

@@ -1,0 +1,251 @@
+"""Owns a Slurm of our own on this machine: munged, one controller, a few node daemons, all on loopback.
+
+For a demonstration and for tests: it needs Debian's packages `slurm-wlm` and `munge`, but neither root nor systemd, and
+everything it keeps lies in one folder. Settings follow Slurm's slurm.conf(5); a node is a daemon, not a machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from agent.errors import NodeUnfit
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
+READY_S = 30.0
+END_S = 10.0
+NODE_LOST_S = 10
+"""After which the controller counts a silent node as down."""
+KILL_WAIT_S = 8
+"""Between asking a job to end and killing it."""
+
+
+class Cluster:
+    """Running between the `with` statement's begin and end. Its clients are called with `environment`."""
+
+    def __init__(
+        self, folder: Path, *, nodes: int = 2, cores: int = 4, memory_mib: int = 4096, licenses: str = "vlm:4"
+    ) -> None:
+        """`folder`: of its own, with a path short enough for sockets. Each node is said to have `cores` and
+        `memory_mib`, whatever this machine has; `licenses` as slurm.conf writes them."""
+        self.folder, self._licenses = folder, licenses
+        self._nodes = [f"node{number}" for number in range(1, nodes + 1)]
+        self._shape = f"CPUs={cores} RealMemory={memory_mib} Gres=blender:{cores}"
+        self._ports = _free_ports(nodes + 1)
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": _path()}
+        for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+            self.environment.pop(name, None)
+
+    def __enter__(self) -> Cluster:
+        refuse_missing_programs()
+        try:
+            self._configure()
+            self._start_munged()
+            self.start("slurmctld")
+            for node in self._nodes:
+                self.start(node)
+            self._wait_until(self._is_ready, "its nodes are not ready")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def nodes(self) -> list[str]:
+        return list(self._nodes)
+
+    def start(self, daemon: str) -> None:
+        """The controller ("slurmctld"), or a node by its name, anew."""
+        own = ["slurmctld", "-D"] if daemon == "slurmctld" else ["slurmd", "-D", "-N", daemon]
+        with open(self.folder / f"{daemon}.out", "ab") as output:
+            self._daemons[daemon] = subprocess.Popen(
+                own, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder
+            )
+
+    def kill_node(self, node: str, *, with_jobs: bool = True) -> None:
+        """End a node's daemon as a crash would; `with_jobs`: as a machine that loses power, else its jobs go on."""
+        daemon = self._daemons.pop(node)
+        steps = [process for process in psutil.process_iter() if _is_step_of(process, self.folder, node)]
+        for step in steps:
+            children = step.children(recursive=True) if with_jobs else []
+            for process in (step, *children):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        daemon.kill()
+        daemon.wait(END_S)
+
+    def call(self, *command: str, timeout_s: float = 30.0) -> str:
+        """One of Slurm's clients; what it printed. Raises CalledProcessError."""
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout_s, check=True
+        )
+        return done.stdout.strip()
+
+    def _configure(self) -> None:
+        host, user = socket.gethostname().split(".")[0], getpass.getuser()
+        for name in ("state", "spool"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        nodes = [
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {self._shape} State=UNKNOWN"
+            for node, port in zip(self._nodes, self._ports[1:], strict=True)
+        ]
+        (self.folder / "slurm.conf").write_text(
+            _CONF.format(
+                host=host,
+                user=user,
+                folder=self.folder,
+                port=self._ports[0],
+                licenses=self._licenses,
+                nodes="\n".join(nodes),
+                node_lost_s=NODE_LOST_S,
+                kill_wait_s=KILL_WAIT_S,
+            )
+        )
+        (self.folder / "gres.conf").write_text("")
+        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+
+    def _start_munged(self) -> None:
+        key = self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o600)
+        files = {name: self.folder / f"munge.{name}" for name in ("socket", "pid", "seed", "log")}
+        names = {"socket": "--socket", "pid": "--pid-file", "seed": "--seed-file", "log": "--log-file"}
+        places = [f"{names[name]}={file}" for name, file in files.items()]
+        command = ["munged", "--foreground", "--force", f"--key-file={key}", *places]
+        with open(self.folder / "munged.out", "ab") as output:
+            self._daemons["munged"] = subprocess.Popen(
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self._wait_until(files["socket"].exists, "munged does not start")
+
+    def _is_ready(self) -> bool:
+        try:
+            states = self.call("sinfo", "--noheader", "--Node", "--format=%T", timeout_s=5).split()
+        except subprocess.SubprocessError:
+            return False
+        return len(states) == len(self._nodes) and all(state == "idle" for state in states)
+
+    def _wait_until(self, condition: object, what: str) -> None:
+        deadline = time.monotonic() + READY_S
+        while not condition():  # type: ignore[operator]
+            ended = next((name for name, each in self._daemons.items() if each.poll() is not None), "")
+            if ended or time.monotonic() > deadline:
+                raise NodeUnfit(f"the Slurm in {self.folder} does not work: {ended or what}.", self._last_words(ended))
+            time.sleep(0.05)
+
+    def _last_words(self, daemon: str) -> str:
+        logs = [self.folder / f"{daemon}.out"] if daemon else sorted(self.folder.glob("*.out"))
+        return " ".join(log.read_text(errors="replace").strip()[-300:] for log in logs if log.exists())
+
+    def _end(self) -> None:
+        """The jobs, then the nodes, then the controller, then munged."""
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            self.call("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}", timeout_s=5)
+        for process in psutil.process_iter():
+            if _is_step_of(process, self.folder):
+                for each in (*process.children(recursive=True), process):
+                    with contextlib.suppress(psutil.Error):
+                        each.kill()
+        for name in reversed(list(self._daemons)):
+            self._daemons[name].send_signal(signal.SIGTERM)
+        for daemon in self._daemons.values():
+            try:
+                daemon.wait(END_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait(END_S)
+        self._daemons.clear()
+
+
+def refuse_missing_programs() -> None:
+    """Raises NodeUnfit where Slurm is not installed."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
+    if missing:
+        remedy = "Install them: apt-get install --no-install-recommends slurm-wlm munge"
+        raise NodeUnfit(f"Slurm is not installed here: there is no {', '.join(missing)}.", remedy)
+
+
+def _path() -> str:
+    """Daemons lie where ordinary users do not look."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in held]
+    finally:
+        for each in held:
+            each.close()
+
+
+def _is_step_of(process: psutil.Process, folder: Path, node: str = "") -> bool:
+    """Whether it is what a node's daemon starts for each job."""
+    try:
+        if process.name() != "slurmstepd":
+            return False
+        environment = process.environ()
+    except psutil.Error:
+        return False
+    ours = environment.get("SLURM_CONF", "").startswith(str(folder))
+    return ours and (not node or environment.get("SLURMD_NODENAME", node) == node)
+
+
+_CONF = """\
+ClusterName=seig
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/jobs.txt
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=blender
+Licenses={licenses}
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
+SlurmctldTimeout=10
+SlurmdTimeout={node_lost_s}
+InactiveLimit=0
+KillWait={kill_wait_s}
+MinJobAge=300
+ReturnToService=2
+RequeueExit=75
+{nodes}
+PartitionName=farm Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""

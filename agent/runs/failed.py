@@ -1,0 +1,106 @@
+"""Owns how a run that did not finish is remembered: so that repeating a final failure costs nothing, and is counted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Literal
+
+from agent.config import Budget
+from agent.errors import Interrupted
+from agent.failures import FINAL, Failure, FailureClass
+from agent.runs.budget import Ledger, Spending
+from agent.runs.folder import RunFolder, write_json
+from agent.runs.journal import Journal, read_journal
+from agent.runs.lease import job_id
+from protocol.models import Value
+
+WRONG_USAGE = 64
+"""Leaves no trace: the folder may be another run's, and to find it out again costs nothing."""
+
+
+class FailedRun(Value):
+    """The content of result.json where there is no scene, and never will be unless something is changed."""
+
+    status: Literal["failed"] = "failed"
+    exit_code: int
+    failure_class: FailureClass
+    message: str
+    attempts: int
+    spent: Spending
+
+    def failure(self) -> Failure:
+        return Failure(exit_code=self.exit_code, failure_class=self.failure_class, message=self.message)
+
+
+def note_ended(folder: RunFolder, failure: Failure) -> None:
+    """A final failure in result.json and the journal, any other in status.json alone.
+
+    Writes nothing where another process works in the run by now, where there is a scene, or where the disk refuses.
+    """
+    if failure.exit_code == WRONG_USAGE:
+        return
+    with contextlib.suppress(OSError, Interrupted):
+        folder.path.mkdir(exist_ok=True)
+        with folder.lease():
+            if failure.is_final and not folder.result.exists():
+                _note_final(folder, failure)
+            ended = {"state": "failed" if failure.is_final else "stopped", "attempts": folder.attempts()}
+            said = failure.model_dump(include={"failure_class", "exit_code", "message"})
+            write_json(folder.status, {**_status(folder), **ended, **said, "job": job_id()})
+
+
+def failed_before(folder: RunFolder) -> FailedRun | None:
+    """None for a run that has not failed for good."""
+    try:
+        return FailedRun.model_validate_json(folder.result.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def attempts_since_failure(folder: RunFolder) -> int:
+    """Processes that worked in the run since it last failed for good: tried again, it has all its attempts anew."""
+    attempts = 0
+    for entry in read_journal(folder.journal):
+        if entry["event"] in ("run", "resumed"):
+            attempts += 1
+        elif entry["event"] == "failed" and entry.get("exit_code") in FINAL:
+            attempts = 0
+    return attempts
+
+
+def worn_out(folder: RunFolder, attempts: int, last: Failure | None = None) -> Failure:
+    """Too often interrupted: of the class of what interrupted it last."""
+    before = _status(folder) if last is None else last.model_dump()
+    name = before.get("failure_class") or "interrupted"
+    message = f"given up after {attempts} attempts: {before.get('message') or 'each was ended from outside'}"
+    return Failure.model_validate({"exit_code": 70, "failure_class": name, "message": message})
+
+
+def _note_final(folder: RunFolder, failure: Failure) -> None:
+    history = folder.history()
+    if folder.journal.exists() and attempts_since_failure(folder):  # which the run itself did not come to note
+        journal = Journal(folder.path, folder.fence)
+        said = failure.model_dump(include={"exit_code", "failure_class", "message"})
+        journal.note("failed", kind="WornOut", minutes=history.minutes, **said)
+        journal.close()
+    spent = Spending()
+    with contextlib.suppress(OSError):
+        spent = Ledger(folder.ledger, history.budget or Budget(), history.minutes).spent()
+    failed = FailedRun(
+        exit_code=failure.exit_code,
+        failure_class=failure.failure_class,
+        message=failure.message,
+        attempts=folder.attempts(),
+        spent=spent,
+    )
+    write_json(folder.result, failed.model_dump(mode="json"))
+
+
+def _status(folder: RunFolder) -> dict[str, Any]:
+    """What the run said last of itself."""
+    try:
+        said = json.loads(folder.status.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
