@@ -21,6 +21,7 @@ from agent.farm.manifest import read_manifest, refuse_missing_pictures
 from agent.farm.openjd import engine as openjd
 from agent.farm.outcomes import outcomes
 from agent.farm.slurm import engine as slurm
+from agent.farm.task import MAX_ATTEMPTS
 from agent.runs.folder import write_json
 from protocol.models import Value
 from sandbox.calling import command
@@ -139,15 +140,17 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
     own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
-    return slurm.Wanted(**shared, **own, more=tuple(options.sbatch)).model_dump()
+    restarts = (run.max_attempts or MAX_ATTEMPTS) - 1
+    return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 
 def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
     collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
     if submission.engine == "slurm":
         run = [*submission.command, "--threads", str(submission.wanted["cpus"])]
-        jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
-        report = slurm.submit_after(batch, jobs, collecting)
+        wanted = slurm.Wanted(**submission.wanted)
+        jobs = slurm.submit(batch, indices, run, wanted)
+        report = slurm.submit_after(batch, jobs, collecting, wanted)
         write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
         answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
                f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
