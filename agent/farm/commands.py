@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from agent.console import answer
-from agent.errors import UsageError
+from agent.errors import NodeUnfit, UsageError
 from agent.farm.batch import Batch, begin_batch, open_batch
 from agent.farm.collecting import collect as write_report
 from agent.farm.collecting import totals_of
@@ -86,12 +88,17 @@ def status(options: argparse.Namespace) -> int:
     begun = open_batch(options.root)
     found = outcomes(begun.root, begun.rows)
     totals = totals_of(found)
-    waiting = _queue(options.root)
+    queue = _queue(options.root)
     if options.json:
         rows = [each.model_dump(mode="json") for each in found]
-        answer(json.dumps({"totals": totals.model_dump(mode="json"), "queue": waiting, "rows": rows}, indent=1))
+        answer(
+            json.dumps(
+                {"totals": totals.model_dump(mode="json"), "queue": queue.model_dump(mode="json"), "rows": rows},
+                indent=1,
+            )
+        )
     else:
-        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(waiting)]))
+        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(queue)]))
     return 0 if totals.is_final else UNFINISHED
 
 
@@ -201,16 +208,30 @@ def _under_way(found: Sequence[Any]) -> list[str]:
     ]
 
 
-def _queue(root: Path) -> dict[str, int]:
-    """State in the engine → tasks; what it no longer knows of has ended."""
+class Queue(Value):
+    """What the engine says of the rows that it still knows; those of which it no longer knows have ended."""
+
+    jobs: tuple[str, ...] = ()
+    rows: dict[str, int] = Field(default_factory=dict)
+    """What they do, "running" or "waiting for a licence" → how many."""
+    unknown: str = ""
+    """Why the engine could not be asked."""
+
+
+def _queue(root: Path) -> Queue:
     try:
         submission = _submission(root)
-    except UsageError:
-        return {}
-    return dict(Counter(slurm.queue(submission.jobs).values())) if submission.engine == "slurm" else {}
+        if submission.engine != "slurm":
+            return Queue()
+        return Queue(jobs=submission.jobs, rows=dict(Counter(slurm.queue(submission.jobs).values())))
+    except UsageError:  # nothing was submitted
+        return Queue()
+    except NodeUnfit as error:
+        return Queue(unknown=error.message)
 
 
-def _queue_lines(waiting: dict[str, int]) -> list[str]:
-    return (
-        [f"queue      {', '.join(f'{count} {state.lower()}' for state, count in waiting.items())}"] if waiting else []
-    )
+def _queue_lines(queue: Queue) -> list[str]:
+    if queue.unknown:
+        return [f"queue      unknown: {queue.unknown}"]
+    rows = ", ".join(f"{count} {what}" for what, count in queue.rows.items())
+    return [f"queue      job {', '.join(queue.jobs)}: {rows}"] if rows else []

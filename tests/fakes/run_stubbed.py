@@ -2,8 +2,8 @@
 is around runs. In the environment:
 
 STAND_IN: a folder for the stand-in's program, which all runs share; needed where ROW_BLENDER is not given.
-ASKED: a file to which each model call adds a line, the run's folder and what was asked.
-CALL_S: how long the model takes for each call.
+ASKED: a file to which each model call adds two lines, when it was asked and when it was answered.
+HOLD: a file; while it exists, the model answers no more than a run's first two calls, however often it is resumed.
 ROW_BLENDER: the real Blender to use instead.
 
 `farm submit` and its like write this program into what they hand to an engine, as they would `seig`.
@@ -20,6 +20,7 @@ from pathlib import Path
 from fake_blender import adding, fake
 from scripted_model import BUILD, GRAPH, ScriptedModel
 
+ANSWERED = 2
 AT_BOOT = "import run_stubbed; run_stubbed.furnish(server)"
 NAMES = tuple(node["name"] for node in GRAPH["nodes"])
 CODE = "import bpy\nscene = bpy.stand_in.scene\n" + "".join(map(adding, NAMES))
@@ -86,15 +87,24 @@ def inspect(server, id):
 
 
 # ── the command line ──────────────────────────────────────────────────────────────────────────────────────────────────
-class Slow(ScriptedModel):
+class HeldModel(ScriptedModel):
+    folder: Path
+
     def reply(self, request):
+        self._note("asked", request)
+        while os.path.exists(os.environ.get("HOLD", "")) and self._answered() >= ANSWERED:
+            time.sleep(0.05)
+        self._note("answered", request)
+        return super().reply(request)
+
+    def _note(self, what, request):
         from agent.models.base import reply_key
 
-        if asked := os.environ.get("ASKED"):
-            with open(asked, "a") as file:
-                file.write(f"{self.folder} {reply_key(request)}\n")
-        time.sleep(float(os.environ.get("CALL_S", 0)))
-        return super().reply(request)
+        with open(os.environ["ASKED"], "a") as file:
+            file.write(f"{self.folder.name} {what} {reply_key(request)}\n")
+
+    def _answered(self):
+        return Path(os.environ["ASKED"]).read_text().count(f"{self.folder.name} answered ")
 
 
 def main():
@@ -102,7 +112,7 @@ def main():
     from agent.farm import commands as farm
 
     def model(config):
-        return Slow(BUILD if "ROW_BLENDER" in os.environ else SCRIPT)
+        return HeldModel(BUILD if "ROW_BLENDER" in os.environ else SCRIPT)
 
     def begun(folder, config, reference, model, *more):
         model.folder = folder.path

@@ -27,7 +27,7 @@ CALL_S = 60.0
 WARNING_S = 120
 """Before the time limit; in a short one, a quarter of it."""
 WHOSE = r"(--(account|partition|qos|reservation)\b|-[Apq])"
-"""Options of sbatch's without which a cluster may refuse any job; those that say what a row needs are the rows' alone."""
+"""Options of sbatch's without which a cluster may refuse any job; what a row needs is the rows' alone."""
 ARRAY_LIMIT = 1001
 """MaxArraySize where a cluster does not say: indices end one below it."""
 
@@ -54,7 +54,7 @@ class Wanted(Value):
 def submit(batch: Batch, indices: Sequence[int], run: Sequence[str], wanted: Wanted) -> list[str]:
     """Hand in the rows with these indices; the numbers of the jobs. `run` is the command, without its --index. Where
     some of the rows are refused, none are handed in."""
-    _refuse_missing()
+    _refuse_absent()
     jobs: list[str] = []
     with _all_or_nothing(jobs):
         for number, offset in enumerate(sorted({index // _chunk() for index in indices})):
@@ -98,9 +98,20 @@ def _taken_back(jobs: Sequence[str]) -> str:
     return f"What was handed in before it was taken back: job {', '.join(jobs)}."
 
 
+REASONS = {
+    "BeginTime": "to be started again",
+    "Dependency": "for the rows to end",
+    "JobArrayTaskLimit": "for fewer to run at once",
+    "Licenses": "for a licence",
+    "Priority": "for a node",
+    "Resources": "for a node",
+}
+"""Why a task waits, of the words that squeue has for it."""
+
+
 def queue(jobs: Sequence[str]) -> dict[str, str]:
-    """State, and for a waiting task the reason, of each task that Slurm still knows of: "17_4" → "PENDING Licenses"."""
-    _refuse_missing()
+    """What each task does that Slurm still knows of: "17_4" → "running", "17_5" → "waiting for a licence"."""
+    _refuse_absent()
     if not jobs:
         return {}
     command = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r"]
@@ -112,8 +123,8 @@ def queue(jobs: Sequence[str]) -> dict[str, str]:
         raise
     found = {}
     for line in said.splitlines():
-        job, state, reason = (*line.split("|"), "", "")[:3]
-        found[job] = f"{state} {reason}" if state == "PENDING" and reason not in ("None", "") else state
+        job, state, reason = line.split("|")
+        found[job] = f"waiting {REASONS.get(reason, f'({reason})')}" if state == "PENDING" else state.lower()
     return found
 
 
@@ -156,10 +167,17 @@ def _config() -> str:
     return _call("scontrol", "show", "config")
 
 
-def _refuse_missing() -> None:
+def _refuse_absent() -> None:
+    """Raises NodeUnfit at once; the other clients try for ten seconds to reach a controller that is away."""
     if shutil.which("sbatch") is None:
         remedy = "Go where its clients are installed, or use --engine openjd, or `batch` on this machine alone."
         raise NodeUnfit("Slurm is not installed here: there is no sbatch on PATH.", remedy)
+    ping = subprocess.run(
+        ["scontrol", "ping"], stdin=subprocess.DEVNULL, capture_output=True, timeout=CALL_S, check=False
+    )
+    if ping.returncode != 0:
+        said = " ".join((ping.stdout + ping.stderr).decode(errors="replace").split())[-500:]
+        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}.", "See whether it runs: scontrol ping")
 
 
 def _call(*command: str) -> str:

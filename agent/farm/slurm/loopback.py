@@ -46,7 +46,8 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         """`folder`: of its own, with a path short enough for sockets. Each node is said to have `cores` and
-        `memory_mib`, whatever this machine has; `licenses` as slurm.conf writes them, as are further `settings`."""
+        `memory_mib`, whatever this machine has; `licenses` as slurm.conf writes them. `settings` of slurm.conf take
+        the place of ours, an empty one leaves it out."""
         folder = folder.resolve()
         self.folder, self._licenses, self._settings = folder, licenses, dict(settings or {})
         self._nodes = [f"node{number}" for number in range(1, nodes + 1)]
@@ -65,7 +66,7 @@ class Cluster:
             self.start("slurmctld")
             for node in self._nodes:
                 self.start(node)
-            self._wait_until(self._is_ready, "its nodes are not ready")
+            self.wait_for_nodes()
         except BaseException:
             self._end()
             raise
@@ -87,6 +88,10 @@ class Cluster:
             self._daemons[daemon] = subprocess.Popen(
                 own, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder
             )
+
+    def wait_for_nodes(self) -> None:
+        """Until every node can take jobs."""
+        self._wait_until(self._is_ready, "its nodes are not ready")
 
     def kill_node(self, node: str, *, with_jobs: bool = True) -> None:
         """End a node's daemon as a crash would; `with_jobs`: as a machine that loses power, else its jobs go on."""
@@ -126,20 +131,19 @@ class Cluster:
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {self._shape} State=UNKNOWN"
             for node, port in zip(self._nodes, self._ports[1:], strict=True)
         ]
-        (self.folder / "slurm.conf").write_text(
-            _CONF.format(
-                host=host,
-                user=user,
-                folder=self.folder,
-                port=self._ports[0],
-                licenses=self._licenses,
-                nodes="\n".join(nodes),
-                node_lost_s=NODE_LOST_S,
-                kill_wait_s=KILL_WAIT_S,
-                requeued="" if "RequeueExit" in self._settings else "RequeueExit=75",
-                settings="\n".join(f"{name}={value}" for name, value in self._settings.items() if value),
-            )
+        text = _CONF.format(
+            host=host,
+            user=user,
+            folder=self.folder,
+            port=self._ports[0],
+            licenses=self._licenses,
+            nodes="\n".join(nodes),
+            node_lost_s=NODE_LOST_S,
+            kill_wait_s=KILL_WAIT_S,
         )
+        own = [f"{name}={value}" for name, value in self._settings.items() if value]
+        kept = [line for line in text.splitlines() if line.partition("=")[0] not in self._settings]
+        (self.folder / "slurm.conf").write_text("\n".join([*own, *kept]) + "\n")
         (self.folder / "gres.conf").write_text("")
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
 
@@ -162,7 +166,7 @@ class Cluster:
             states = self.call("sinfo", "--noheader", "--Node", "--format=%T", timeout_s=5).split()
         except subprocess.SubprocessError:
             return False
-        return len(states) == len(self._nodes) and all(state == "idle" for state in states)
+        return len(states) == len(self._nodes) and all(state in ("idle", "mixed", "allocated") for state in states)
 
     def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S
@@ -176,19 +180,24 @@ class Cluster:
         logs = [self.folder / f"{daemon}.out"] if daemon else sorted(self.folder.glob("*.out"))
         return " ".join(log.read_text(errors="replace").strip()[-300:] for log in logs if log.exists())
 
+    def stop(self, *daemons: str) -> None:
+        """Ask daemons to end, those of them that run."""
+        ending = [self._daemons.pop(name) for name in daemons if name in self._daemons]
+        for daemon in ending:
+            daemon.terminate()
+        for daemon in ending:
+            try:
+                daemon.wait(END_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait(END_S)
+
     def _end(self) -> None:
         """The nodes, so that nothing new begins, then the jobs, then the controller, then munged."""
-        for names in (self._nodes, ["slurmctld"], ["munged"]):
-            ending = [self._daemons.pop(name) for name in names if name in self._daemons]
-            for daemon in ending:
-                daemon.terminate()
-            for daemon in ending:
-                try:
-                    daemon.wait(END_S)
-                except subprocess.TimeoutExpired:
-                    daemon.kill()
-                    daemon.wait(END_S)
-            _kill([*self._steps(), *self.job_processes()])
+        self.stop(*self._nodes)
+        _kill([*self._steps(), *self.job_processes()])
+        self.stop("slurmctld")
+        self.stop("munged")
 
 
 def refuse_missing_programs() -> None:
@@ -275,8 +284,7 @@ InactiveLimit=0
 KillWait={kill_wait_s}
 MinJobAge=300
 ReturnToService=2
-{requeued}
-{settings}
+RequeueExit=75
 {nodes}
 PartitionName=farm Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
