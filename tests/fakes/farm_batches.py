@@ -115,7 +115,7 @@ class FarmBatch:
         (self.folder / "hold").unlink()
 
     def until_held(self, row="row1", asked=3):
-        eventually(lambda: len(self.calls(row, "asked")) >= asked, 60)
+        self.until(lambda: len(self.calls(row, "asked")) >= asked, 60)
 
     def until_ended(self, patience_s=90, look=lambda queue: None):
         """Until the queue is empty and the report written; `look` is shown the queue meanwhile."""

@@ -171,11 +171,9 @@ def test_where_slurm_does_not_requeue_by_exit_code_the_job_does(a_plain_batch):
     batch.cluster.call("scancel", "--batch", "--signal=USR1", f"{job}_1")
     eventually(lambda: batch.queue().get(f"{job}_1") == "PENDING BeginTime")
     assert batch.states() == ["stopped"]
-    batch.start_requeued(batch.queue())
     batch.until_held(asked=4)
     batch.process().kill()
     eventually(lambda: batch.queue().get(f"{job}_1") == "PENDING BeginTime")
-    batch.start_requeued(batch.queue())
     batch.until_held(asked=5)
     batch.cluster.call("scancel", job)  # is not undone by the job itself
     batch.until_ended()
