@@ -57,7 +57,7 @@ class FarmBatch:
 
     def __init__(self, cluster, folder, rows=1, picture="box.png", title="rows", **environment):
         self.cluster, self.root, self.asked = cluster, folder / "batch", folder / "asked"
-        self.folder = folder
+        self.folder, self._since = folder, {}
         self.ids = [f"row{number}" for number in range(1, rows + 1)]
         draw_box(folder / picture)
         self.manifest = folder / f"{title}.csv"
@@ -154,9 +154,12 @@ class FarmBatch:
         return [line.partition(" ExitCode=")[2].split()[0] for line in lines]
 
     def start_requeued(self, queue):
-        for job, state in queue.items():
-            if state == "PENDING BeginTime":
-                self.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+        """Once what Slurm has to hear of their end has arrived: else it might take it for the end of the new start."""
+        now = time.monotonic()
+        waiting = [job for job, state in queue.items() if state == "PENDING BeginTime"]
+        self._since = {job: self._since.get(job, now) for job in waiting}
+        for job in (job for job in waiting if now - self._since[job] > 1):
+            self.cluster.call("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def process(self, row="row1"):
         """The run of a row, not the shell that started it."""
