@@ -1,5 +1,5 @@
-"""Owns the soak of a farm: runs on a Slurm of our own where a seeded dice kills Blenders, nannies, agents and nodes, and
-whether each still comes to the end that it comes to when it is left alone.
+"""Owns the soak of a farm: runs on a Slurm of our own where a seeded dice kills Blenders, nannies, agents and nodes,
+and whether each still comes to the end that it comes to when it is left alone.
 
 make farm-soak N=40
 """
@@ -54,26 +54,22 @@ class Figures:
     states: Counter = field(default_factory=Counter)
     calls: int = 0
     lost: int = 0
-    replayed: int = 0
     alone_s: float = 0.0
     seconds: float = 0.0
     handed_in: int = 1
     wrong: list = field(default_factory=list)
 
     def text(self):
+        mean, most = sum(self.attempts) / len(self.attempts), max(self.attempts)
         killed = ", ".join(f"{count} {what}" for what, count in self.kills.most_common()) or "nothing"
         states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in self.states.most_common())
         rows = (
             ("rows, of so many pictures", f"{self.rows}, of {self.pictures}"),
             ("killed with SIGKILL", f"{sum(self.kills.values())}: {killed}"),
             ("how the rows ended", states),
-            (
-                "attempts of a row, mean and most",
-                f"{sum(self.attempts) / len(self.attempts):.1f}, {max(self.attempts)}",
-            ),
+            ("attempts of a row, mean and most", f"{mean:.1f}, {most}"),
             ("times that the batch was handed in", self.handed_in),
             ("model calls answered, and under way when an agent was killed", f"{self.calls}, {self.lost}"),
-            ("steps answered from the record", self.replayed),
             ("a row's wall clock, left alone and here, s", f"{self.alone_s:.0f}, {self.seconds / self.rows:.0f}"),
         )
         table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows)
@@ -165,17 +161,8 @@ def soak(rows, seed, pictures, folder, blender):
     figures, dice = Figures(rows, len(pictures), seed), random.Random(seed)
     scratch = folder / "scratch"
     scratch.mkdir()
-    run = [*RUN, *(("--blender", blender) if blender else ())]
-    alone = folder / "alone"
-    began = time.monotonic()
-    manifest = manifest_of(folder / "alone.jsonl", pictures, min(rows, len(pictures)))
-    done = subprocess.run(
-        [*SEIG, "batch", manifest, "--out", alone, "--", *run], stdout=subprocess.DEVNULL, check=False
-    )
-    if done.returncode != 0:
-        figures.wrong.append(f"the rows that were left alone ended with {done.returncode}")
-    figures.alone_s = (time.monotonic() - began) / min(rows, len(pictures))
-    print(f"{min(rows, len(pictures))} rows left alone took {time.monotonic() - began:.0f} s", flush=True)
+    run, alone = [*RUN, *(("--blender", blender) if blender else ())], folder / "alone"
+    figures.alone_s = _left_alone(folder, alone, pictures[:rows], run, figures)
     began = time.monotonic()
     settings = {"SlurmdTimeout": "5", "MinJobAge": "3600"}
     with Cluster(folder / "slurm", licenses="vlm:2", settings=settings) as cluster:
@@ -186,6 +173,18 @@ def soak(rows, seed, pictures, folder, blender):
     figures.seconds = time.monotonic() - began
     _judge(folder, alone, scratch, len(pictures), figures)
     return figures
+
+
+def _left_alone(folder, root, pictures, run, figures):
+    """Each picture once, on this machine; seconds of a row."""
+    began = time.monotonic()
+    manifest = manifest_of(folder / "alone.jsonl", pictures, len(pictures))
+    command = [*SEIG, "batch", str(manifest), "--out", str(root), "--", *run]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        figures.wrong.append(f"the rows that were left alone ended with {done.returncode}")
+    print(f"{len(pictures)} rows left alone took {time.monotonic() - began:.0f} s", flush=True)
+    return (time.monotonic() - began) / len(pictures)
 
 
 def _disturbed(cluster, folder, manifest, run, dice, figures):
@@ -220,8 +219,7 @@ def _farm(cluster, *words):
 
 def _judge(folder, alone, scratch, pictures, figures):
     root = folder / "soak"
-    left = {"row": outcomes(root, read_manifest(root / "farm" / "manifest.jsonl").rows)}["row"]
-    for number, outcome in enumerate(left):
+    for number, outcome in enumerate(outcomes(root, read_manifest(root / "farm" / "manifest.jsonl").rows)):
         figures.states[outcome.state] += 1
         figures.attempts.append(outcome.attempts)
         name = f"row {outcome.id}"
@@ -280,9 +278,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rows", type=int, nargs="?", default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--pictures", type=Path, help="a folder of PNG files; default: the examples and variants of them"
-    )
+    parser.add_argument("--pictures", type=Path, help="a folder of PNG files; default: variants of the examples")
     parser.add_argument("--blender", help="as run takes it")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="an empty folder for the runs; default: removed")
     parser.add_argument("--write", type=Path, help="a Markdown file to write the figures into")
@@ -293,11 +289,8 @@ def main():
             folder = options.keep or Path(name)
             (folder / "slurm").mkdir(parents=True)
             (folder / "pictures").mkdir()
-            pictures = (
-                sorted(options.pictures.absolute().glob("*.png"))
-                if options.pictures
-                else pictures_in(folder / "pictures")
-            )
+            own = options.pictures and sorted(options.pictures.absolute().glob("*.png"))
+            pictures = own or pictures_in(folder / "pictures")
             figures = soak(options.rows, options.seed, pictures, folder.absolute(), options.blender)
     except RunError as error:
         print(f"farm-soak: {error}", file=sys.stderr)
