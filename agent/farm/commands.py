@@ -204,6 +204,7 @@ def _under_way(found: Sequence[Any]) -> list[str]:
     return [
         f"  row {each.index} {each.id}: {each.state}, {each.where or '…'}, {each.percent:.0f} %"
         + (f" on {each.host}" if each.host else "")
+        + (f" as job {each.job}" if each.job else "")
         for each in shown
     ]
 

@@ -39,7 +39,8 @@ def test_what_was_cancelled_stays_so_until_it_is_retried_and_then_goes_on(a_batc
     (job,) = batch.submit()
     batch.until_held()
     assert batch.states() == ["running"]
-    assert f"job {job}: 1 running" in batch.farm("status", batch.root).stdout
+    status = batch.farm("status", batch.root).stdout
+    assert f"job {job}: 1 running" in status and "row 1 row1: running" in status and f"as job {job}_1" in status
     batch.cluster.call("scancel", job)
     batch.until_ended()
     assert batch.states() == ["stopped"] and len(batch.calls()) == 2
