@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
 # no shell takes any part of them for a command. Only ARGS is shell words.
-NAMES := IMAGE OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
+NAMES := IMAGE MANIFEST OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 ARGS ?=
@@ -29,7 +29,7 @@ endef
 .PHONY: help
 help: ## list what you can do
 	@echo "make run IMAGE=photo.jpg   turns a picture into a Blender scene. More:"
-	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: ## IMAGE=photo.jpg [OUT=folder] [MODEL=offline|claude|…] [BLENDER=/path] [ARGS="--preset quick"]
@@ -56,6 +56,32 @@ calibrate: ## [MODEL=…] [OUT=folder] [BLENDER=/path] [ARGS="--stages material"
 	$(call set-up,run)
 	@$(AGENT) -m agent calibrate $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS)
 
+# A manifest whose name begins with a dash, as a path: what follows "--" is for each run.
+MANIFEST_PATH := "$${MANIFEST/\#-/./-}"
+
+.PHONY: batch farm-submit
+batch: ## MANIFEST=rows.csv OUT=folder [ARGS="--at-once 2 -- --preset quick"]: every row, on this machine
+farm-submit: ## MANIFEST=rows.csv OUT=folder [ARGS="--licenses vlm:1 -- --max-cost 2"]: the same, on a farm
+batch farm-submit:
+	@test -n "$$MANIFEST" || { echo 'Which pictures? make $@ MANIFEST=rows.csv OUT=folder' >&2; exit 64; }
+	@test -n "$$OUT" || { echo 'Which folder takes the results? make $@ MANIFEST=rows.csv OUT=folder' >&2; exit 64; }
+	$(call set-up,run)
+	@$(AGENT) -m agent $(subst -, ,$@) $(MANIFEST_PATH) --out="$$OUT" $(ARGS)
+
+.PHONY: farm-status farm-collect farm-retry
+farm-status: ## OUT=folder: what has become of each row of a batch
+farm-collect: ## OUT=folder: write its report, batch.html, as it stands
+farm-retry: ## OUT=folder [ARGS=--failed]: hand in again what is not final
+farm-status farm-collect farm-retry:
+	@test -n "$$OUT" || { echo 'Which batch? make $@ OUT=folder' >&2; exit 64; }
+	$(call set-up,run)
+	@$(AGENT) -m agent $(subst -, ,$@) $(ARGS) -- "$$OUT"
+
+.PHONY: farm-local
+farm-local: ## [MANIFEST=rows.csv] [OUT=folder] [ARGS="--preset quick"]: a batch on a small Slurm of our own
+	$(call set-up,run)
+	@$(AGENT) -m agent.farm.slurm.demonstration $${MANIFEST:+$(MANIFEST_PATH)} $${OUT:+--out="$$OUT"} -- $(ARGS)
+
 .PHONY: test
 test: ## run all tests, with real Blenders [ARGS="-k name"]
 	$(call set-up,test)
@@ -75,6 +101,11 @@ faults: ## try every fault of the catalogue at the levels that this machine offe
 soak: ## [N=300] edits with faults mixed in: nothing grows, nothing is lost [ARGS="--seed 1 --write docs/faults.md"]
 	$(call set-up,test)
 	@$(AGENT) -m tests.faults.soak "$${N:-300}" $(ARGS)
+
+.PHONY: farm-soak
+farm-soak: ## [N=40] runs on a Slurm of our own where everything is killed now and then [ARGS="--seed 1 --write docs/farm.md"]
+	$(call set-up,test)
+	@$(AGENT) -m tests.farm.soak "$${N:-40}" $(ARGS)
 
 .PHONY: bench
 bench: ## what the box costs and how fast it recovers [ONLY=recovery] [BLENDER=/path]

@@ -89,11 +89,14 @@ def set_up_blender(python: str = "", version: str = "") -> None:
 
 
 def set_up_test(python: str = "") -> None:
-    """Everything that tests use: the default wheel, and Debian's Blender and bubblewrap where they can be installed."""
+    """Everything that tests use: the default wheel, and Debian's Blender, bubblewrap and Slurm where they can be
+    installed."""
     set_up_dev(python)
     _set_up_wheels([_default_wheel()], may_install=True)
     _want("blender")
     _want("bwrap", "bubblewrap")
+    _want("slurmctld", "slurm-wlm")
+    _want("munged", "munge")
 
 
 def set_up_matrix(python: str = "") -> None:
@@ -229,12 +232,13 @@ def _has_blender() -> bool:
 
 
 def _want(program: str, package: str = "") -> None:
-    """A program on PATH; Debian's package of it is installed where we may."""
+    """A program on PATH, or where daemons lie; Debian's package of it is installed where we may."""
     package = package or program
-    if shutil.which(program) is not None:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    if shutil.which(program, path=path) is not None:
         return
     problem = apt_install([package]) if is_root_with_apt() else ""
-    if shutil.which(program) is None:
+    if shutil.which(program, path=path) is None:
         hint = f"Install it: {apt_command([package])}" if shutil.which("apt-get") else "Put one on PATH."
         message = f"There is no `{program}` on PATH, which some tests need. {problem or hint}"
         if os.environ.get("CI"):

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from agent.console import answer
-from agent.errors import UsageError
+from agent.errors import NodeUnfit, UsageError
 from agent.farm.batch import Batch, begin_batch, open_batch
 from agent.farm.collecting import collect as write_report
 from agent.farm.collecting import totals_of
@@ -21,6 +23,7 @@ from agent.farm.manifest import read_manifest, refuse_missing_pictures
 from agent.farm.openjd import engine as openjd
 from agent.farm.outcomes import outcomes
 from agent.farm.slurm import engine as slurm
+from agent.farm.task import MAX_ATTEMPTS
 from agent.runs.folder import write_json
 from protocol.models import Value
 from sandbox.calling import command
@@ -93,12 +96,17 @@ def status(options: argparse.Namespace) -> int:
     begun = open_batch(options.root)
     found = outcomes(begun.root, begun.rows)
     totals = totals_of(found)
-    waiting = _queue(options.root)
+    queue = _queue(options.root)
     if options.json:
         rows = [each.model_dump(mode="json") for each in found]
-        answer(json.dumps({"totals": totals.model_dump(mode="json"), "queue": waiting, "rows": rows}, indent=1))
+        answer(
+            json.dumps(
+                {"totals": totals.model_dump(mode="json"), "queue": queue.model_dump(mode="json"), "rows": rows},
+                indent=1,
+            )
+        )
     else:
-        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(waiting)]))
+        answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(queue)]))
     return 0 if totals.is_final else UNFINISHED
 
 
@@ -143,7 +151,8 @@ def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
     own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
-    return slurm.Wanted(**shared, **own, more=tuple(options.sbatch)).model_dump()
+    restarts = (run.max_attempts or MAX_ATTEMPTS) - 1
+    return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 
 def _hand_in(
@@ -157,8 +166,9 @@ def _hand_in(
     collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
     run = [*submission.command, "--threads", str(submission.wanted["cpus"]), *more]
     if submission.engine == "slurm":
-        jobs = slurm.submit(batch, indices, run, slurm.Wanted(**submission.wanted))
-        report = slurm.submit_after(batch, jobs, collecting)
+        wanted = slurm.Wanted(**submission.wanted)
+        jobs = slurm.submit(batch, indices, run, wanted)
+        report = slurm.submit_after(batch, jobs, collecting, wanted)
         write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
         answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
                f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
@@ -207,20 +217,35 @@ def _under_way(found: Sequence[Any]) -> list[str]:
     return [
         f"  row {each.index} {each.id}: {each.state}, {each.where or '…'}, {each.percent:.0f} %"
         + (f" on {each.host}" if each.host else "")
+        + (f" as job {each.job}" if each.job else "")
         for each in shown
     ]
 
 
-def _queue(root: Path) -> dict[str, int]:
-    """State in the engine → tasks; what it no longer knows of has ended."""
+class Queue(Value):
+    """What the engine says of the rows that it still knows; those of which it no longer knows have ended."""
+
+    jobs: tuple[str, ...] = ()
+    rows: dict[str, int] = Field(default_factory=dict)
+    """What they do, "running" or "waiting for a licence" → how many."""
+    unknown: str = ""
+    """Why the engine could not be asked."""
+
+
+def _queue(root: Path) -> Queue:
     try:
         submission = _submission(root)
-    except UsageError:
-        return {}
-    return dict(Counter(slurm.queue(submission.jobs).values())) if submission.engine == "slurm" else {}
+        if submission.engine != "slurm":
+            return Queue()
+        return Queue(jobs=submission.jobs, rows=dict(Counter(slurm.queue(submission.jobs).values())))
+    except UsageError:  # nothing was submitted
+        return Queue()
+    except NodeUnfit as error:
+        return Queue(unknown=error.message)
 
 
-def _queue_lines(waiting: dict[str, int]) -> list[str]:
-    return (
-        [f"queue      {', '.join(f'{count} {state.lower()}' for state, count in waiting.items())}"] if waiting else []
-    )
+def _queue_lines(queue: Queue) -> list[str]:
+    if queue.unknown:
+        return [f"queue      unknown: {queue.unknown}"]
+    rows = ", ".join(f"{count} {what}" for what, count in queue.rows.items())
+    return [f"queue      job {', '.join(queue.jobs)}: {rows}"] if rows else []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.farm.manifest import Row
-from agent.runs.lease import STALE_S, Holder, read_holder
+from agent.runs.lease import STALE_S, Holder, live_holder, read_holder
 from protocol.models import Value
 
 State = Literal["accepted", "best_effort", "budget_stopped", "failed", "running", "stopped", "lost", "not_begun"]
@@ -29,7 +29,7 @@ class Outcome(Value):
     image: Path
     folder: Path
     state: State
-    """"lost": it says that it runs, but has given no sign of life."""
+    """"stopped": in good order, goes on later; "lost": it says that it runs, but has ended or shows no sign of life."""
     failure_class: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -93,7 +93,14 @@ def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder:
         return "not_begun"
     if holder is None or holder.released:
         return "stopped"
-    return "running" if time.time() - max(holder.heartbeat, _number(status.get("at"))) < STALE_S else "lost"
+    return "running" if _is_alive(folder, holder) else "lost"
+
+
+def _is_alive(folder: Path, holder: Holder) -> bool:
+    try:
+        return live_holder(folder) is not None
+    except OSError:  # a folder that may only be read: by our own clock
+        return time.time() - holder.heartbeat < STALE_S
 
 
 def _of_result(result: dict[str, Any]) -> dict[str, Any]:

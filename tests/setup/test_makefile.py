@@ -76,3 +76,16 @@ def test_what_is_not_given_is_not_handed_on(make):
     assert make("run", "IMAGE=a.png") == ["-m", "agent", "run", "--", "a.png"]
     assert make("wheelhouse") == ["-m", "sandbox.wheelhouse", "--", "wheels"]
     assert make("blender", any_python="") == ["-I", "sandbox/setting_up.py", "blender"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_so_do_the_targets_of_a_batch(make, name):
+    manifest = f"./{name}" if name.startswith("-") else name
+    for target, words in (("batch", ["batch"]), ("farm-submit", ["farm", "submit"])):
+        said = make(target, f"MANIFEST={name}", f"OUT={name}", "ARGS=--at-once 2 -- --preset quick")
+        options = ["--at-once", "2", "--", "--preset", "quick"]
+        assert said == ["-m", "agent", *words, manifest, f"--out={name}", *options]
+    for command in ("status", "collect", "retry"):
+        assert make(f"farm-{command}", f"OUT={name}") == ["-m", "agent", "farm", command, "--", name]
+    said = make("farm-local", f"MANIFEST={name}", f"OUT={name}", "ARGS=--preset quick")
+    assert said == ["-m", "agent.farm.slurm.demonstration", manifest, f"--out={name}", "--", "--preset", "quick"]

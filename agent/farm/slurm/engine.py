@@ -5,16 +5,18 @@ Source: Slurm's manual pages of version 22.05, sbatch(1), squeue(1), scontrol(1)
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from agent.errors import NodeUnfit, UsageError
+from agent.errors import NodeUnfit, RunError, UsageError
 from agent.farm.batch import Batch
 from agent.farm.ranges import ranges
 from agent.runs.journal import write_atomically
@@ -22,6 +24,10 @@ from protocol.models import Value
 from sandbox.folders import ROOT
 
 CALL_S = 60.0
+WARNING_S = 120
+"""Before the time limit; in a short one, a quarter of it."""
+WHOSE = r"(--(account|partition|qos|reservation)\b|-[Apq])"
+"""Options of sbatch's without which a cluster may refuse any job; what a row needs is the rows' alone."""
 ARRAY_LIMIT = 1001
 """MaxArraySize where a cluster does not say: indices end one below it."""
 
@@ -46,39 +52,79 @@ class Wanted(Value):
 
 
 def submit(batch: Batch, indices: Sequence[int], run: Sequence[str], wanted: Wanted) -> list[str]:
-    """Hand in the rows with these indices; the numbers of the jobs. `run` is the command, without its --index."""
-    _refuse_missing()
-    jobs = []
-    for number, offset in enumerate(sorted({index // _chunk() for index in indices})):
-        chunk = [index - offset * _chunk() for index in indices if index // _chunk() == offset]
-        script = batch.folder / ("run.sbatch" if number == 0 else f"run-{number + 1}.sbatch")
-        write_atomically(script, _script(batch, chunk, offset * _chunk(), run, wanted))
-        jobs.append(_call("sbatch", "--parsable", str(script)).split(";")[0])
+    """Hand in the rows with these indices; the numbers of the jobs. `run` is the command, without its --index. Where
+    some of the rows are refused, none are handed in."""
+    _refuse_absent()
+    jobs: list[str] = []
+    with _all_or_nothing(jobs):
+        for number, offset in enumerate(sorted({index // _chunk() for index in indices})):
+            chunk = [index - offset * _chunk() for index in indices if index // _chunk() == offset]
+            script = batch.folder / ("run.sbatch" if number == 0 else f"run-{number + 1}.sbatch")
+            write_atomically(script, _script(batch, chunk, offset * _chunk(), run, wanted))
+            jobs.append(_call("sbatch", "--parsable", str(script)).split(";")[0])
     return jobs
 
 
-def submit_after(batch: Batch, jobs: Sequence[str], command: Sequence[str]) -> str:
-    """Hand in a command that runs once these jobs have ended, however they did; its job's number."""
+def submit_after(batch: Batch, jobs: Sequence[str], command: Sequence[str], wanted: Wanted) -> str:
+    """Hand in a command that runs once these jobs have ended, however they did; its job's number. Where it is refused,
+    the jobs are taken back. That it ends with 75, because rows are not final, is no reason to start it again."""
     options = [f"--dependency=afterany:{':'.join(jobs)}", "--job-name=seig-collect", "--cpus-per-task=1", "--mem=1024"]
-    output = f"--output={batch.logs / 'collect-%j.out'}"
-    text = f"cd {shlex.quote(str(ROOT))} && {shlex.join(command)}"
-    return _call("sbatch", "--parsable", "--requeue", *options, output, f"--wrap={text}").split(";")[0]
+    options += [option for option in wanted.more if re.match(WHOSE, option)]
+    output = f"--output={_pattern(batch.logs)}/collect-%j.out"
+    text = f"cd {shlex.quote(str(ROOT))} && {{ {shlex.join(command)} || [ $? = 75 ]; }}"
+    with _all_or_nothing(jobs):
+        return _call("sbatch", "--parsable", "--requeue", *options, output, f"--wrap={text}").split(";")[0]
+
+
+@contextlib.contextmanager
+def _all_or_nothing(jobs: Sequence[str]) -> Iterator[None]:
+    """What fails inside takes back these jobs, and says so."""
+    try:
+        yield
+    except RunError as error:
+        raise type(error)(f"{error.message} {_taken_back(jobs)}".strip(), error.remedy) from None
+    except BaseException:
+        _taken_back(jobs)
+        raise
+
+
+def _taken_back(jobs: Sequence[str]) -> str:
+    if not jobs:
+        return ""
+    try:
+        _call("scancel", *jobs)
+    except RunError:
+        return f"What was handed in before could not be taken back: scancel {' '.join(jobs)}"
+    return f"What was handed in before it was taken back: job {', '.join(jobs)}."
+
+
+REASONS = {
+    "BeginTime": "to be started again",
+    "Dependency": "for the rows to end",
+    "JobArrayTaskLimit": "for fewer to run at once",
+    "Licenses": "for a licence",
+    "Priority": "for a node",
+    "Resources": "for a node",
+}
+"""Why a task waits, of the words that squeue has for it."""
 
 
 def queue(jobs: Sequence[str]) -> dict[str, str]:
-    """State, and for a waiting task the reason, of each task that Slurm still knows of: "17_4" → "PENDING Licenses"."""
-    _refuse_missing()
+    """What each task does that Slurm still knows of: "17_4" → "running", "17_5" → "waiting for a licence"."""
+    _refuse_absent()
     if not jobs:
         return {}
     command = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r"]
     try:
         said = _call(*command)
-    except UsageError:  # all of them have ended long ago
-        return {}
+    except UsageError as error:
+        if "Invalid job id" in error.message:  # all of them have ended long ago
+            return {}
+        raise
     found = {}
     for line in said.splitlines():
-        job, state, reason = (*line.split("|"), "", "")[:3]
-        found[job] = f"{state} {reason}" if state == "PENDING" and reason not in ("None", "") else state
+        job, state, reason = line.split("|")
+        found[job] = f"waiting {REASONS.get(reason, f'({reason})')}" if state == "PENDING" else state.lower()
     return found
 
 
@@ -92,10 +138,11 @@ def _script(batch: Batch, indices: Sequence[int], offset: int, run: Sequence[str
         _template().render(
             name=f"seig-{batch.title}"[:60],
             array=ranges(indices) + most,
-            logs=batch.logs,
+            output=f"{_pattern(batch.logs)}/%A_%a.out",
             options=[*options, *wanted.more],
             working_folder=ROOT,
             offset=offset,
+            warning_s=WARNING_S if wanted.minutes is None else min(WARNING_S, 60 * wanted.minutes // 4),
             run=shlex.join(run),
             requeued_by_slurm=_requeues(75),
             restarts=wanted.restarts,
@@ -107,7 +154,7 @@ def _script(batch: Batch, indices: Sequence[int], offset: int, run: Sequence[str
 def _chunk() -> int:
     """Rows of one array: indices go from 0 to one below MaxArraySize."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _config(), re.MULTILINE)
-    return (int(found[1]) if found else ARRAY_LIMIT) - 1
+    return max(1, (int(found[1]) if found else ARRAY_LIMIT) - 1)
 
 
 def _requeues(code: int) -> bool:
@@ -120,10 +167,17 @@ def _config() -> str:
     return _call("scontrol", "show", "config")
 
 
-def _refuse_missing() -> None:
+def _refuse_absent() -> None:
+    """Raises NodeUnfit at once; the other clients try for ten seconds to reach a controller that is away."""
     if shutil.which("sbatch") is None:
         remedy = "Go where its clients are installed, or use --engine openjd, or `batch` on this machine alone."
         raise NodeUnfit("Slurm is not installed here: there is no sbatch on PATH.", remedy)
+    ping = subprocess.run(
+        ["scontrol", "ping"], stdin=subprocess.DEVNULL, capture_output=True, timeout=CALL_S, check=False
+    )
+    if ping.returncode != 0:
+        said = " ".join((ping.stdout + ping.stderr).decode(errors="replace").split())[-500:]
+        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}.", "See whether it runs: scontrol ping")
 
 
 def _call(*command: str) -> str:
@@ -132,8 +186,9 @@ def _call(*command: str) -> str:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CALL_S, check=False
         )
-    except subprocess.TimeoutExpired:
-        message = f"Slurm does not answer: {command[0]} took more than {CALL_S:g} s."
+    except subprocess.TimeoutExpired as error:
+        said = " ".join(str(error.stderr or b"", errors="replace").split())[-500:]
+        message = f"Slurm does not answer: {command[0]} took more than {CALL_S:g} s. {said}".strip()
         raise NodeUnfit(message, "See whether its controller runs: scontrol ping") from None
     if done.returncode == 0:
         return done.stdout.strip()
@@ -144,9 +199,14 @@ def _call(*command: str) -> str:
 
 
 def _directive(text: str) -> str:
-    """As a line of sbatch's takes it: its own quotes, and a percent sign that stands for itself."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    """As a line of sbatch's takes it, with its own quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _pattern(path: Path) -> str:
+    """A file's name in which Slurm replaces nothing: a percent sign stands for itself."""
+    return str(path).replace("%", "%%")
 
 
 @functools.cache

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -35,11 +36,20 @@ class Cluster:
     """Running between the `with` statement's begin and end. Its clients are called with `environment`."""
 
     def __init__(
-        self, folder: Path, *, nodes: int = 2, cores: int = 4, memory_mib: int = 4096, licenses: str = "vlm:4"
+        self,
+        folder: Path,
+        *,
+        nodes: int = 2,
+        cores: int = 4,
+        memory_mib: int = 8192,
+        licenses: str = "vlm:4",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """`folder`: of its own, with a path short enough for sockets. Each node is said to have `cores` and
-        `memory_mib`, whatever this machine has; `licenses` as slurm.conf writes them."""
-        self.folder, self._licenses = folder, licenses
+        `memory_mib`, whatever this machine has; `licenses` as slurm.conf writes them. `settings` of slurm.conf take
+        the place of ours, an empty one leaves it out."""
+        folder = folder.resolve()
+        self.folder, self._licenses, self._settings = folder, licenses, dict(settings or {})
         self._nodes = [f"node{number}" for number in range(1, nodes + 1)]
         self._shape = f"CPUs={cores} RealMemory={memory_mib} Gres=blender:{cores}"
         self._ports = _free_ports(nodes + 1)
@@ -56,7 +66,7 @@ class Cluster:
             self.start("slurmctld")
             for node in self._nodes:
                 self.start(node)
-            self._wait_until(self._is_ready, "its nodes are not ready")
+            self.wait_for_nodes()
         except BaseException:
             self._end()
             raise
@@ -79,17 +89,32 @@ class Cluster:
                 own, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.folder
             )
 
+    def wait_for_nodes(self) -> None:
+        """Until every node can take jobs."""
+        self._wait_until(self._is_ready, "its nodes are not ready")
+
     def kill_node(self, node: str, *, with_jobs: bool = True) -> None:
         """End a node's daemon as a crash would; `with_jobs`: as a machine that loses power, else its jobs go on."""
         daemon = self._daemons.pop(node)
-        steps = [process for process in psutil.process_iter() if _is_step_of(process, self.folder, node)]
-        for step in steps:
-            children = step.children(recursive=True) if with_jobs else []
-            for process in (step, *children):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
         daemon.kill()
         daemon.wait(END_S)
+        _kill([*self._steps(node), *(self.job_processes(node) if with_jobs else ())])
+
+    def job_processes(self, node: str = "") -> list[psutil.Process]:
+        """What runs of jobs now, on all nodes or one, wherever its parents are; not what hides its environment."""
+        conf = str(self.folder / "slurm.conf")
+
+        def is_one(environment: dict[str, str]) -> bool:
+            ours = environment.get("SLURM_CONF") == conf and "SLURM_JOB_ID" in environment
+            return ours and node in ("", environment.get("SLURMD_NODENAME"))
+
+        return [process for process in psutil.process_iter() if is_one(_environment(process))]
+
+    def _steps(self, node: str = "") -> list[psutil.Process]:
+        """What a node's daemon starts for each job, and leaves behind when it ends."""
+        return [
+            each for each in psutil.process_iter() if _step_of(each, self.folder) in ((node,) if node else self._nodes)
+        ]
 
     def call(self, *command: str, timeout_s: float = 30.0) -> str:
         """One of Slurm's clients; what it printed. Raises CalledProcessError."""
@@ -106,18 +131,19 @@ class Cluster:
             f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {self._shape} State=UNKNOWN"
             for node, port in zip(self._nodes, self._ports[1:], strict=True)
         ]
-        (self.folder / "slurm.conf").write_text(
-            _CONF.format(
-                host=host,
-                user=user,
-                folder=self.folder,
-                port=self._ports[0],
-                licenses=self._licenses,
-                nodes="\n".join(nodes),
-                node_lost_s=NODE_LOST_S,
-                kill_wait_s=KILL_WAIT_S,
-            )
+        text = _CONF.format(
+            host=host,
+            user=user,
+            folder=self.folder,
+            port=self._ports[0],
+            licenses=self._licenses,
+            nodes="\n".join(nodes),
+            node_lost_s=NODE_LOST_S,
+            kill_wait_s=KILL_WAIT_S,
         )
+        own = [f"{name}={value}" for name, value in self._settings.items() if value]
+        kept = [line for line in text.splitlines() if line.partition("=")[0] not in self._settings]
+        (self.folder / "slurm.conf").write_text("\n".join([*own, *kept]) + "\n")
         (self.folder / "gres.conf").write_text("")
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
 
@@ -140,11 +166,11 @@ class Cluster:
             states = self.call("sinfo", "--noheader", "--Node", "--format=%T", timeout_s=5).split()
         except subprocess.SubprocessError:
             return False
-        return len(states) == len(self._nodes) and all(state == "idle" for state in states)
+        return len(states) == len(self._nodes) and all(state in ("idle", "mixed", "allocated") for state in states)
 
-    def _wait_until(self, condition: object, what: str) -> None:
+    def _wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + READY_S
-        while not condition():  # type: ignore[operator]
+        while not condition():
             ended = next((name for name, each in self._daemons.items() if each.poll() is not None), "")
             if ended or time.monotonic() > deadline:
                 raise NodeUnfit(f"the Slurm in {self.folder} does not work: {ended or what}.", self._last_words(ended))
@@ -154,24 +180,24 @@ class Cluster:
         logs = [self.folder / f"{daemon}.out"] if daemon else sorted(self.folder.glob("*.out"))
         return " ".join(log.read_text(errors="replace").strip()[-300:] for log in logs if log.exists())
 
-    def _end(self) -> None:
-        """The jobs, then the nodes, then the controller, then munged."""
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            self.call("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}", timeout_s=5)
-        for process in psutil.process_iter():
-            if _is_step_of(process, self.folder):
-                for each in (*process.children(recursive=True), process):
-                    with contextlib.suppress(psutil.Error):
-                        each.kill()
-        for name in reversed(list(self._daemons)):
-            self._daemons[name].send_signal(signal.SIGTERM)
-        for daemon in self._daemons.values():
+    def stop(self, *daemons: str) -> None:
+        """Ask daemons to end, those of them that run."""
+        ending = [self._daemons.pop(name) for name in daemons if name in self._daemons]
+        for daemon in ending:
+            daemon.terminate()
+        for daemon in ending:
             try:
                 daemon.wait(END_S)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait(END_S)
-        self._daemons.clear()
+
+    def _end(self) -> None:
+        """The nodes, so that nothing new begins, then the jobs, then the controller, then munged."""
+        self.stop(*self._nodes)
+        _kill([*self._steps(), *self.job_processes()])
+        self.stop("slurmctld")
+        self.stop("munged")
 
 
 def refuse_missing_programs() -> None:
@@ -198,16 +224,29 @@ def _free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _is_step_of(process: psutil.Process, folder: Path, node: str = "") -> bool:
-    """Whether it is what a node's daemon starts for each job."""
+def _environment(process: psutil.Process) -> dict[str, str]:
     try:
-        if process.name() != "slurmstepd":
-            return False
-        environment = process.environ()
+        return process.environ()
     except psutil.Error:
-        return False
-    ours = environment.get("SLURM_CONF", "").startswith(str(folder))
-    return ours and (not node or environment.get("SLURMD_NODENAME", node) == node)
+        return {}
+
+
+def _step_of(process: psutil.Process, folder: Path) -> str:
+    """The node whose daemon started it for a job; such a process shows neither arguments nor environment, but stands in
+    the cluster's folder and writes its node's log."""
+    with contextlib.suppress(psutil.Error, OSError):
+        if process.name() == "slurmstepd" and process.cwd() == str(folder):
+            for file in process.open_files():
+                if found := re.fullmatch(r"slurmd-(.+)\.log", Path(file.path).name):
+                    return found[1]
+    return ""
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, END_S)
 
 
 _CONF = """\

@@ -1,0 +1,41 @@
+"""Clusters for the tests of a module, and batches on them."""
+
+import getpass
+
+import pytest
+from box_helpers import eventually
+from farm_batches import FarmBatch, a_cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with a_cluster(licenses="vlm:2", settings={"SlurmdTimeout": "5"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def plain_cluster():
+    """One that does not requeue by exit code, and takes small arrays only."""
+    with a_cluster(nodes=1, settings={"RequeueExit": "", "MaxArraySize": "4"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def a_batch(cluster, tmp_path):
+    """Makes batches on the module's cluster, and ends what a test leaves in the queue."""
+    yield from _batches(cluster, tmp_path)
+
+
+@pytest.fixture
+def a_plain_batch(plain_cluster, tmp_path):
+    yield from _batches(plain_cluster, tmp_path)
+
+
+def _batches(cluster, tmp_path):
+    def make(rows=1, folder=tmp_path, **more):
+        return FarmBatch(cluster, folder, rows, **more)
+
+    yield make
+    cluster.call("scancel", f"--user={getpass.getuser()}")
+    eventually(lambda: not cluster.call("squeue", "--noheader"))
+    eventually(lambda: not cluster.job_processes())
