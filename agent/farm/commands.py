@@ -151,7 +151,7 @@ def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
     own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
-    restarts = (run.max_attempts or MAX_ATTEMPTS) - 1
+    restarts = (told.options.max_attempts or MAX_ATTEMPTS) - 1
     return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 

@@ -194,6 +194,7 @@ def test_stopped_killed_and_given_again_a_batch_goes_on_to_its_end(blender, pict
     for kind, code, under_way in ((signal.SIGTERM, 75, "0"), (signal.SIGKILL, -9, "1")):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             until(lambda name=under_way: list(out.glob(f"{name}/snapshots/*")), 60)
+            until(psutil.Process(process.pid).children, 60)
             children = psutil.Process(process.pid).children(recursive=True)
             sent = time.monotonic()
             process.send_signal(kind)
