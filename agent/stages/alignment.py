@@ -15,7 +15,7 @@ from agent.tools.fitting.poses import Knobs, camera_knobs
 from agent.tools.fitting.registration import register
 from agent.tools.fitting.trial import Trial, Unfit, inspected
 from agent.tools.objectives import alpha_of, mask_pixels, objective_for
-from agent.tools.workbench import Workbench
+from agent.tools.workbench import Workbench, once_more
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
 from protocol.models import Value
 
@@ -65,7 +65,7 @@ def align(bench: Workbench) -> Alignment:
 
     def work() -> Alignment:
         try:
-            return _aligned(bench)
+            return once_more(lambda: _aligned(bench))
         except (RequestFailed, ProcessFault, ScriptFailed, Unfit) as error:
             return Alignment(committed=False, head=bench.head.id, reason=str(error))
 

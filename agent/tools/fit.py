@@ -26,7 +26,7 @@ from agent.tools.fitting.trial import Trial, Unfit, inspected
 from agent.tools.fitting.writing import assignments, is_plain_path
 from agent.tools.objectives import Goal, Objective, Region, objective_for, seen_region
 from agent.tools.scene import committed, rejected
-from agent.tools.workbench import Workbench
+from agent.tools.workbench import Workbench, once_more
 from protocol.errors import ProcessFault, RequestFailed, ScriptFailed
 
 FEWEST_POINTS = 3
@@ -110,16 +110,12 @@ class FitInput(ToolInput):
 
 
 def fit(bench: Workbench, given: FitInput) -> Outcome:
-    config, head = bench.run.config, bench.head.id
+    head = bench.head.id
     try:
         if reason := _out_of_scope(bench, given):
             return refused(reason, head=head)
         task = _task(bench, given)
-        with bench.temporary() as session:
-            trial = Trial(bench, session, config.fit_px, config.fit_samples, task.looks)
-            before = task.objective(trial.look())
-            found = (_by_points if given.points else FINDERS[given.kind])(task, trial)
-            after = task.objective(trial.look(found.source))
+        trial, found, before, after = once_more(lambda: _searched(bench, given, task))
         lost = None
         if found.off_px or is_gain(before, after):
             lost = losses(
@@ -269,6 +265,16 @@ def _factor_of(bench: Workbench, path: str) -> str | None:
 
 
 # ── finders ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _searched(bench: Workbench, given: FitInput, task: Task) -> tuple[Trial, Found, float, float]:
+    """What was found by trials, and the error before and after."""
+    config = bench.run.config
+    with bench.temporary() as session:
+        trial = Trial(bench, session, config.fit_px, config.fit_samples, task.looks)
+        before = task.objective(trial.look())
+        found = (_by_points if given.points else FINDERS[given.kind])(task, trial)
+        return trial, found, before, task.objective(trial.look(found.source))
+
+
 def _by_search(task: Task, trial: Trial) -> Found:
     """Numbers that a model named."""
     knobs = task.knobs

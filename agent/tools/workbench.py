@@ -10,7 +10,8 @@ import contextlib
 import io
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -255,6 +256,8 @@ class Workbench:
         required = self.graph.required_objects() if self.stage.keeps_objects else frozenset()
         with self.run.console.waiting("running an edit"):
             outcome = self.session().edit(edit, self.stage.scope, required, self._limits.execute_s)
+            if _was_killed(outcome.kind, outcome.message):  # run once more: the code need not have to do with it
+                outcome = self.session().edit(edit, self.stage.scope, required, self._limits.execute_s)
         if outcome.snapshot is not None:
             self._head = outcome.snapshot
         elif outcome.kind == "snapshot_failed":
@@ -267,8 +270,10 @@ class Workbench:
         session = self.session()
         try:
             return session.call(request, timeout_s)
-        except (ProcessCrashed, ProcessExited, CallTimedOut) as fault:
-            if self._in_temporary or (isinstance(fault, CallTimedOut) and not _was_stopped(fault)):
+        except (ProcessCrashed, ProcessExited, CallTimedOut, ProtocolViolated) as fault:
+            by_itself = isinstance(fault, CallTimedOut) and not _was_stopped(fault)
+            by_itself |= isinstance(fault, ProtocolViolated) and not _was_killed(fault.kind, fault.message)
+            if self._in_temporary or by_itself:
                 raise
             log.warning("asked again: %s", fault)
             return session.call(request, timeout_s)
@@ -348,6 +353,26 @@ def captioned(what: str, made: Made | None) -> str:
 def _nothing() -> _Measured:
     """In the place of a record that turns out to be damaged: nothing is measured only to be listed."""
     raise LookupError
+
+
+T = TypeVar("T")
+
+
+def once_more(work: Callable[[], T]) -> T:
+    """What work comes to that takes many requests and leaves the scene as it is: begun anew, once, where its Blender
+    was killed meanwhile."""
+    try:
+        return work()
+    except ProcessFault as fault:
+        if not _was_killed(fault.kind, fault.message):
+            raise
+        log.warning("begun anew: %s", fault)
+        return work()
+
+
+def _was_killed(kind: str, message: str) -> bool:
+    """As a machine does that is short of memory, and whoever ends processes: its Blender, or the nanny of it."""
+    return kind in (ProcessCrashed.kind, ProtocolViolated.kind) and "SIGKILL" in message
 
 
 def _was_stopped(fault: CallTimedOut) -> bool:

@@ -26,8 +26,8 @@ from agent.runs.folder import RunFolder
 from agent.tools.base import parse_input
 from agent.tools.fit import is_plain_path
 from agent.tools.scene import LookInput
-from agent.tools.workbench import Workbench
-from protocol.errors import CallTimedOut, OutOfMemory, ProcessCrashed
+from agent.tools.workbench import Workbench, once_more
+from protocol.errors import CallTimedOut, OutOfMemory, ProcessCrashed, ProtocolViolated
 from protocol.models import InspectRequest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
@@ -291,7 +291,11 @@ def bench_with(session):
 
 @pytest.mark.parametrize(
     "fault",
-    [ProcessCrashed("render", "ended by SIGKILL"), CallTimedOut("render", "no reply (the process did not respond)")],
+    [
+        ProcessCrashed("render", "ended by SIGKILL"),
+        ProtocolViolated("render", "its nanny was lost (SIGKILL)"),
+        CallTimedOut("render", "no reply (the process did not respond)"),
+    ],
 )
 def test_a_blender_that_somebody_kills_or_stops_is_asked_once_more(fault):
     assert bench_with(Dying(fault)).ask(InspectRequest(subject="scene")) == "answer"
@@ -299,7 +303,26 @@ def test_a_blender_that_somebody_kills_or_stops_is_asked_once_more(fault):
         bench_with(Dying(fault, fault)).ask(InspectRequest(subject="scene"))
 
 
-@pytest.mark.parametrize("fault", [OutOfMemory("render", "4 GiB"), CallTimedOut("render", "no reply (alive and busy)")])
+def test_what_takes_many_requests_is_begun_anew_where_its_blender_is_killed():
+    killed, crashed = ProcessCrashed("render", "ended by SIGKILL"), ProcessCrashed("render", "ended by SIGSEGV")
+    session = Dying(killed)
+    assert once_more(lambda: session.call("look")) == "answer"
+    session = Dying(killed, killed)
+    with pytest.raises(ProcessCrashed):
+        once_more(lambda: session.call("look"))
+    session = Dying(crashed)
+    with pytest.raises(ProcessCrashed):
+        once_more(lambda: session.call("look"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OutOfMemory("render", "4 GiB"),
+        CallTimedOut("render", "no reply (alive and busy)"),
+        ProtocolViolated("render", "no readable picture"),
+    ],
+)
 def test_what_is_too_much_for_a_blender_is_not_asked_again(fault):
     with pytest.raises(type(fault)):
         bench_with(Dying(fault)).ask(InspectRequest(subject="scene"))
