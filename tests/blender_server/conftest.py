@@ -3,19 +3,15 @@
 import os
 
 import pytest
-from needs import lacking
+from box_helpers import a_blender
 
-from sandbox.discovery import Blender, find_blenders
 from tests.blender_server.servers import Server
 
 
 @pytest.fixture(scope="session", params=["named"] if os.environ.get("BLENDER") else ["wheel", "binary"])
 def kind(request):
     """A Blender of one kind: the wheel; a binary where the machine has one. Or the one that BLENDER names."""
-    if request.param != "binary":
-        return request.getfixturevalue("blender")
-    binaries = (found for found in find_blenders() if isinstance(found, Blender) and found.kind == "binary")
-    return next(binaries, None) or lacking("no Blender binary here")
+    return a_blender(request.param)
 
 
 @pytest.fixture(scope="session")

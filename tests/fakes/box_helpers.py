@@ -8,7 +8,6 @@ from needs import lacking
 
 from sandbox.discovery import Blender, find_blender, find_blenders
 from sandbox.pool import Pool
-from sandbox.provisioning import provide
 from sandbox.snapshots import Edit, SnapshotStore
 from sandbox.transaction import FACTORS
 
@@ -56,12 +55,13 @@ def eventually(condition, patience_s=20.0):
         time.sleep(0.02)
 
 
-def real_pool(kind, limits, folder):
-    """A pool on the first Blender of a kind ("wheel", "binary") that this machine has, or the one "named"."""
+def a_blender(kind):
+    """The first of a kind ("wheel", "binary") that this machine has, or the one that BLENDER names ("named")."""
     if kind == "named":
-        return Pool(find_blender(), limits, SnapshotStore(folder / "snapshots"), folder / "logs")
+        return find_blender()
     found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
-    if not found:
-        lacking(f"no Blender of kind {kind} here")
-    provide(found[0].python)
-    return Pool(found[0], limits, SnapshotStore(folder / "snapshots"), folder / "logs")
+    return find_blender(str(found[0].executable)) if found else lacking(f"no Blender of kind {kind} here")
+
+
+def real_pool(kind, limits, folder):
+    return Pool(a_blender(kind), limits, SnapshotStore(folder / "snapshots"), folder / "logs")

@@ -9,16 +9,13 @@ import itertools
 import threading
 
 import psutil
-from box_helpers import ALL, Editor, assert_nothing_left, eventually, processes_of
-from needs import lacking
+from box_helpers import ALL, Editor, a_blender, assert_nothing_left, eventually, processes_of
 
 from protocol.models import DumpRequest, InspectRequest, SettleRequest
 from sandbox.confinement.levels import Level
-from sandbox.discovery import Blender, find_blenders
 from sandbox.limits import GIB, MIB, Limits
 from sandbox.nanny.requests import OpenRequest, ReopenRequest, SaveRequest
 from sandbox.pool import Pool
-from sandbox.provisioning import provide
 from sandbox.snapshots import SnapshotStore
 from tests.faults.canaries import Canaries
 
@@ -41,15 +38,6 @@ REACHED = "REACHED"
 """Printed by code that got at what it should not, followed by what that was."""
 
 _numbers = itertools.count(1)
-
-
-def a_blender(kind):
-    """The first of a kind ("wheel", "binary") that this machine has."""
-    found = [each for each in find_blenders() if isinstance(each, Blender) and each.kind == kind]
-    if not found:
-        lacking(f"no Blender of kind {kind} here")
-    provide(found[0].python)
-    return found[0]
 
 
 class Ground:
