@@ -30,7 +30,7 @@ from agent.models.base import Role
 from agent.models.claude import Effort, key_present
 from protocol.models import Gpu, GpuKind, Value
 from sandbox.confinement.levels import parse_wanted
-from sandbox.limits import MIB, Limits
+from sandbox.limits import MIB, Limits, Recycling
 
 Preset = Literal["quick", "default", "fine"]
 ModelName = Literal["claude", "offline", "recorded"]
@@ -92,6 +92,10 @@ class BoxLimits(StageLimits):
     boot_s: PositiveFloat = 60.0
     threads: PositiveInt | None = None
     """Of one Blender; None: the machine's cores."""
+    recycle_edits: PositiveInt = 1000
+    """After so many a fresh Blender takes its place; after so many minutes; after its memory grew by so much."""
+    recycle_minutes: PositiveFloat = 360.0
+    recycle_growth_mib: PositiveInt = 1024
     stages: dict[StageName, StageLimits] = Field(default_factory=dict)
     """By stage, what differs there: a table `limits.stages.geometry` with some of the names above."""
 
@@ -118,6 +122,13 @@ class BoxLimits(StageLimits):
         each = [self, *self.stages.values()]
         widest = {name: max(getattr(one, name) for one in each) for name in StageLimits.model_fields}
         return self._limits(StageLimits.model_validate(widest))
+
+    def recycling(self) -> Recycling:
+        return Recycling(
+            opened=self.recycle_edits,
+            age_s=60 * self.recycle_minutes,
+            growth_bytes=self.recycle_growth_mib * MIB,
+        )
 
     def _limits(self, stage: StageLimits) -> Limits:
         return Limits(

@@ -30,7 +30,8 @@ from protocol.errors import ProcessFault
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender
-from sandbox.pool import OnFault, Pool
+from sandbox.limits import Recycled
+from sandbox.pool import OnFault, OnRecycled, Pool
 from sandbox.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def opened(
             Console(folder.status, screen.stream, spent_s, progress=screen.progress, facts=facts)
         )
         lifetime.enter_context(_failure_noted(journal, ledger))
-        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
+        pool, store = lifetime.enter_context(_pool_of_run(folder, config, blender, journal, console))
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
         blenders = f"Blender {blender.version} ({blender.kind})"
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
@@ -163,20 +164,38 @@ def pool_of(
     blender: Blender,
     on_fault: OnFault | None = None,
     say: Callable[[str], None] = log.info,
+    on_recycled: OnRecycled | None = None,
 ) -> Iterator[tuple[Pool, SnapshotStore]]:
     store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
     level = choose(config.level, config.require_level)
-    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu, say) as pool:
+    with Pool(
+        blender,
+        limits,
+        store,
+        folder.logs,
+        config.standby,
+        on_fault,
+        level,
+        config.gpu,
+        say,
+        config.limits.recycling(),
+        on_recycled,
+    ) as pool:
         yield pool, store
 
 
-def _recording(journal: Journal) -> OnFault:
-    """Every Blender that is lost is an event of the run."""
+def _pool_of_run(
+    folder: RunFolder, config: Config, blender: Blender, journal: Journal, console: Console
+) -> contextlib.AbstractContextManager[tuple[Pool, SnapshotStore]]:
+    """Every Blender that is lost, or that a fresh one takes the place of, is an event of the run."""
 
-    def note(fault: ProcessFault) -> None:
+    def lost(fault: ProcessFault) -> None:
         journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message, level=fault.level)
 
-    return note
+    def recycled(one: Recycled) -> None:
+        journal.note("recycled", **one.model_dump())
+
+    return pool_of(folder, config, blender, lost, console.say, recycled)
 
 
 @contextlib.contextmanager
