@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 from pydantic import (
     BaseModel,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -145,8 +146,21 @@ class BoxLimits(StageLimits):
         )
 
 
+class Disk(Value):
+    """What a run takes of its disks: that of its folder and that of TMPDIR."""
+
+    start_mib: PositiveInt = 256
+    """Free space without which it does not begin."""
+    least_mib: PositiveInt = 64
+    """Free space below which it waits, until there is more."""
+    wait_minutes: NonNegativeFloat = 60.0
+    """After which it stops waiting, to be resumed."""
+    snapshots_mib: PositiveInt = 8192
+    """Of its snapshots; above it those that nothing can need again lose their files."""
+
+
 NOT_SHAPING = {
-    "blender", "budget", "limits", "side_by_side", "standby", "recording", "level", "require_level", "gpu",
+    "blender", "budget", "disk", "limits", "side_by_side", "standby", "recording", "level", "require_level", "gpu",
 }  # fmt: skip
 """Settings that may differ when a run is resumed: the result is the same."""
 
@@ -171,6 +185,7 @@ class Config(Value):
     rounds: Rounds = Rounds()
     budget: Budget = Budget()
     limits: BoxLimits = BoxLimits()
+    disk: Disk = Disk()
     target_px: PositiveInt = Field(512, le=4096)
     """Long side of the final render and of the reference as compared."""
     final_samples: PositiveInt = 64

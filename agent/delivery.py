@@ -234,6 +234,7 @@ def _prove(bench: Workbench) -> Proved:
                 proved = prove(run.pool, run.store, bench.head, title=TITLE)
                 if not any(name.startswith("program: ") for name in proved.proof.names):
                     break  # it ran to its end
+                run.room.check()
         return proved
 
     return run.journal.step(f"proof/{bench.head.id}", Proved, rebuild)
@@ -257,5 +258,8 @@ def _unproved_program(bench: Workbench) -> str:
 def _copy_scene(run: Run, snapshot: Snapshot, blender: str, target: Path) -> None:
     """As the Blender of that version has it."""
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
-    part.replace(target)
+    try:
+        shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

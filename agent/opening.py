@@ -21,6 +21,7 @@ from agent.pipeline import reconstruct
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
+from agent.runs.room import Room
 from agent.runs.run import Opened
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
@@ -71,7 +72,10 @@ def opened(
             Console(folder.status, screen.stream, spent_s, progress=screen.progress, facts=facts)
         )
         lifetime.enter_context(_failure_noted(journal, ledger))
+        room = lifetime.enter_context(Room(folder.path, config.disk, console, ledger.leave_out))
+        journal.room = ledger.room = room
         pool, store = lifetime.enter_context(_pool_of_run(folder, config, blender, journal, console))
+        room.watch(pool.folder)
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
         blenders = f"Blender {blender.version} ({blender.kind})"
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
@@ -88,6 +92,7 @@ def opened(
             blender=blender,
             store=store,
             pool=pool,
+            room=room,
         )
         quick_views(all_of_it)  # chosen when the run begins, so that it stays when it is resumed elsewhere
         yield all_of_it
@@ -115,7 +120,7 @@ def work_in(
             all_of_it.console.say(said)
         for name in _changed_since(folder, config, reference, model):
             all_of_it.console.say(f"the {name} changed since this run began: what differs now is asked again")
-        return reconstruct(all_of_it.run(reference))
+        return all_of_it.room.redoing(lambda: reconstruct(all_of_it.run(reference)))
 
 
 def _id_of(model: Model, config: Config) -> str:

@@ -77,7 +77,7 @@ def test_a_worn_blender_gives_way_to_a_fresh_one_that_holds_the_same_scene(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_under_way_is_never_cut_and_nobody_waits_for_the_fresh_one(kind, tmp_path):
-    with worked(kind, tmp_path, opened=1) as (pool, edit, recycled):
+    with worked(kind, tmp_path, opened=1) as (_, edit, recycled):
         slow = "import time\ntime.sleep(4)\n" + MOVE
         before = edit.session._active
         outcome = edit(slow)  # the fresh one boots meanwhile
