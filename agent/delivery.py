@@ -22,6 +22,7 @@ from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
+from agent.runs.keeping import let_go
 from agent.runs.recording import Faithfulness, faithfulness
 from agent.runs.run import Run
 from agent.stages.checklist import Checklist
@@ -130,8 +131,12 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
             proof=proof,
         )
 
-    result = run.journal.step(f"stage/{stage.label}/{bench.head.id}", StageResult, look)
+    key = f"stage/{stage.label}/{bench.head.id}"
+    is_new = not run.journal.has(key)
+    result = run.journal.step(key, StageResult, look)
     _lay_out(bench, stage, result, checklist or Checklist())
+    if is_new:
+        let_go(run)
     measures = result.measures
     run.console.scored(psnr_db=measures.psnr_db, ssim=measures.ssim, iou=measures.iou)
     run.console.say(

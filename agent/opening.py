@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
 from typing import Any
 
 from agent import prompting
@@ -31,12 +32,13 @@ from protocol.errors import ProcessFault
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender
-from sandbox.limits import Recycled
+from sandbox.limits import MIB, Recycled
 from sandbox.pool import OnFault, OnRecycled, Pool
 from sandbox.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
+LOG_BYTES, OLDER_LOGS = 8 * MIB, 3
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
 
@@ -205,8 +207,9 @@ def _pool_of_run(
 
 @contextlib.contextmanager
 def _log(folder: RunFolder) -> Iterator[None]:
-    """What happens in detail goes to logs/agent.log."""
-    handler = logging.FileHandler(folder.logs / "agent.log", encoding="utf-8")
+    """What happens in detail goes to logs/agent.log, of which the newest part is kept."""
+    file = folder.logs / "agent.log"
+    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=OLDER_LOGS, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

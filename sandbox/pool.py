@@ -23,7 +23,7 @@ import zmq
 from protocol.errors import BlenderError, BreakerOpen, ProcessFault, RequestFailed, SetupFailed
 from protocol.link import Context
 from protocol.models import ExecuteRequest, FingerprintReply, Gpu, PresetView, RenderReply, RenderRequest
-from sandbox import kernels
+from sandbox import kernels, logs
 from sandbox.blend_file import newer, parse_version
 from sandbox.breaker import Breaker
 from sandbox.confinement.levels import Level
@@ -320,6 +320,7 @@ class Pool:
         return self._standby
 
     def _boot_once(self) -> Worker:
+        logs.bound(self._logs, {worker.log_file.stem for worker in list(self._workers)})
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
         folders = self._scratch.folders()
         if self._gpu:
@@ -354,6 +355,8 @@ class Pool:
         self._workers.discard(worker)
         worker.close()
         self._nannies.discard(worker.nanny)
+        if worker.lost:
+            logs.mark_lost(worker.log_file)
 
     def _make_root(self) -> Snapshot:
         with self.judge() as judge:

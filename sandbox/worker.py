@@ -53,8 +53,8 @@ class Worker:
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
         self.limits, self._level, self._on_fault = limits, level, on_fault
-        self.folder = folders[1]
-        """Blender's own."""
+        self.folder, self.log_file = folders[1], log_file
+        """Blender's own; what it prints."""
         settings = Settings(
             blender=blender,
             limits=limits,

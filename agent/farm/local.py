@@ -22,7 +22,8 @@ from agent.errors import Interrupted
 from agent.farm.batch import Batch
 from agent.farm.manifest import Row
 from agent.farm.outcomes import FINAL_STATES, Outcome, outcome_of
-from sandbox.limits import GIB
+from sandbox.limits import GIB, MIB
+from sandbox.logs import keep_end
 
 ROW_BYTES = 2 * GIB
 """What a run with an active Blender and a standby takes at the default sizes."""
@@ -32,6 +33,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 """Before a row that was interrupted starts again; twice as long each time."""
 END_S = 5.0
 """For a row to stop by itself when it is asked to."""
+OUTPUT_BYTES = MIB
+"""Of a row's output, above which its older half is cut off when the row is started again."""
 UNFIT, LATER = 69, 75
 UNFIT_AT_MOST = 3
 """Rows in a row that this machine cannot do before the batch stops: more would fare no better."""
@@ -105,7 +108,9 @@ class LocalBatch:
     def _start(self, task: Task) -> None:
         task.starts, task.began = task.starts + 1, time.monotonic()
         retry = ["--retry-failed"] if self._retry_failed and task.starts == 1 else []
-        with (self.batch.logs / f"{task.row.id}.out").open("ab") as output:
+        log = self.batch.logs / f"{task.row.id}.out"
+        keep_end(log, OUTPUT_BYTES)
+        with log.open("ab") as output:
             task.process = subprocess.Popen(
                 [*self._command, *retry, "--index", str(task.row.index)],
                 stdin=subprocess.DEVNULL,

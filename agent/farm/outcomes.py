@@ -89,7 +89,8 @@ def _state(folder: Path, result: dict[str, Any], status: dict[str, Any]) -> Stat
     holder = read_holder(folder)
     if holder is None or holder.released:
         return "stopped"
-    return "running" if time.time() - max(holder.heartbeat, _number(status.get("at"))) < STALE_S else "lost"
+    age_s = time.time() - max(holder.heartbeat, _number(status.get("at")))
+    return "running" if abs(age_s) < STALE_S else "lost"  # one from the future is of before a clock was set
 
 
 def _of_result(result: dict[str, Any]) -> dict[str, Any]:
