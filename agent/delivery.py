@@ -23,6 +23,7 @@ from agent.runs.budget import Spending
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
 from agent.runs.keeping import let_go
+from agent.runs.memory import give_back
 from agent.runs.recording import Faithfulness, faithfulness
 from agent.runs.run import Run
 from agent.stages.checklist import Checklist
@@ -137,6 +138,7 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
     _lay_out(bench, stage, result, checklist or Checklist())
     if is_new:
         let_go(run)
+        give_back()
     measures = result.measures
     run.console.scored(psnr_db=measures.psnr_db, ssim=measures.ssim, iou=measures.iou)
     run.console.say(

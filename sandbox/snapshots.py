@@ -28,6 +28,8 @@ from protocol.errors import BlenderError
 from protocol.models import FingerprintReply, Value
 from sandbox.blend_file import NoBlendFile, parse_version, written_by
 
+KNOWN = 16
+"""Manifests that are held in memory."""
 PROOF = "proof"
 """The stage of edits that only show that a scene rebuilds."""
 READERS = Path(__file__).resolve().parent.parent / "blender_server"
@@ -87,7 +89,10 @@ class SnapshotStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._snapshots: dict[str, Snapshot] = {}
         self._known: dict[str, Manifest] = {}
+        """The last few; their fingerprints are large."""
+        self._remembering = threading.Lock()
         self._spare: dict[str, None] = {}
         self._placing = threading.Lock()
         """Held while a file is put in its place or removed: what is accepted anew is not spare any more."""
@@ -99,7 +104,7 @@ class SnapshotStore:
         return self.folder / f"{_checked(id)}.blend"
 
     def get(self, id: str) -> Snapshot:
-        return self._manifest(id).snapshot
+        return self._snapshots.get(id) or self._manifest(id).snapshot
 
     def fingerprint(self, id: str, blender: str = "") -> FingerprintReply | None:
         """As a Blender of this version reads it (by default the one that wrote it); None where none has, or other code
@@ -207,15 +212,24 @@ class SnapshotStore:
                 draft.unlink()
 
     def _manifest(self, id: str) -> Manifest:
-        if id not in self._known:
-            try:
-                text = (self.folder / f"{_checked(id)}.json").read_bytes()
-                self._known[id] = Manifest.model_validate_json(text)
-            except OSError as error:
-                raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
-            except ValueError as error:
-                raise SnapshotUnfit(f"the manifest of snapshot {id[:12]} cannot be read") from error
-        return self._known[id]
+        if (known := self._known.get(id)) is not None:
+            return known
+        try:
+            text = (self.folder / f"{_checked(id)}.json").read_bytes()
+            return self._remember(Manifest.model_validate_json(text))
+        except OSError as error:
+            raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
+        except ValueError as error:
+            raise SnapshotUnfit(f"the manifest of snapshot {id[:12]} cannot be read") from error
+
+    def _remember(self, manifest: Manifest) -> Manifest:
+        snapshot = manifest.snapshot
+        with self._remembering:
+            self._snapshots[snapshot.id] = snapshot
+            self._known[snapshot.id] = manifest
+            while len(self._known) > KNOWN:
+                del self._known[next(iter(self._known))]
+        return manifest
 
     def _add(self, draft: Path, manifest: Manifest) -> None:
         file = self.path(manifest.snapshot.id)
@@ -239,7 +253,7 @@ class SnapshotStore:
         finally:
             note.unlink(missing_ok=True)
         _sync(self.folder)
-        self._known[id] = manifest
+        self._remember(manifest)
 
 
 class Draft:
