@@ -27,12 +27,14 @@ from agent.rebuild.proof import verify as prove_again
 from agent.runs.branching import branch, branch_path
 from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.recording import recorded_settings
+from agent.runs.room import refuse_little_room
 from agent.stages.table import CAMERA, REFINING
 from agent.tools.base import tell
 from agent.which_blender import to_go_on, to_verify
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender
+from sandbox.scratch import parent as scratch_parent
 
 BELOW_THE_BAR = 3
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
@@ -93,6 +95,7 @@ def calibrate(options: argparse.Namespace) -> int:
     if folder.exists() and not options.fresh:
         same_calibration(folder, config, blender)
     _make_room(folder, options)
+    refuse_little_room(config.disk, folder.path, scratch_parent())
     with folder.lease():
         report = calibrate_in(folder, config, cases, model, blender, _stream(options))
     answer(json.dumps(tell(report), indent=2) if options.json else summary(report, folder.path))
@@ -268,6 +271,7 @@ def _work(
     blender: Blender,
     options: argparse.Namespace,
 ) -> int:
+    refuse_little_room(config.disk, folder.path, scratch_parent())
     with folder.lease():
         result = _nothing_left_to_do(folder, config)
         if result is None:

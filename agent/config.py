@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 from pydantic import (
     BaseModel,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -30,7 +31,7 @@ from agent.models.base import Role
 from agent.models.claude import Effort, key_present
 from protocol.models import Gpu, GpuKind, Value
 from sandbox.confinement.levels import parse_wanted
-from sandbox.limits import MIB, Limits
+from sandbox.limits import MIB, Limits, Recycling
 
 Preset = Literal["quick", "default", "fine"]
 ModelName = Literal["claude", "offline", "recorded"]
@@ -92,6 +93,10 @@ class BoxLimits(StageLimits):
     boot_s: PositiveFloat = 60.0
     threads: PositiveInt | None = None
     """Of one Blender; None: the machine's cores."""
+    recycle_edits: PositiveInt = 1000
+    """After so many a fresh Blender takes its place; after so many minutes; after its memory grew by so much."""
+    recycle_minutes: PositiveFloat = 360.0
+    recycle_growth_mib: PositiveInt = 1024
     stages: dict[StageName, StageLimits] = Field(default_factory=dict)
     """By stage, what differs there: a table `limits.stages.geometry` with some of the names above."""
 
@@ -119,6 +124,13 @@ class BoxLimits(StageLimits):
         widest = {name: max(getattr(one, name) for one in each) for name in StageLimits.model_fields}
         return self._limits(StageLimits.model_validate(widest))
 
+    def recycling(self) -> Recycling:
+        return Recycling(
+            opened=self.recycle_edits,
+            age_s=60 * self.recycle_minutes,
+            growth_bytes=self.recycle_growth_mib * MIB,
+        )
+
     def _limits(self, stage: StageLimits) -> Limits:
         return Limits(
             memory_bytes=stage.memory_mib * MIB,
@@ -134,8 +146,21 @@ class BoxLimits(StageLimits):
         )
 
 
+class Disk(Value):
+    """What a run takes of its disks: that of its folder and that of TMPDIR."""
+
+    start_mib: PositiveInt = 256
+    """Free space without which it does not begin."""
+    least_mib: PositiveInt = 64
+    """Free space below which it waits, until there is more."""
+    wait_minutes: NonNegativeFloat = 60.0
+    """After which it stops waiting, to be resumed."""
+    snapshots_mib: PositiveInt = 8192
+    """Of its snapshots; above it those that nothing can need again lose their files."""
+
+
 NOT_SHAPING = {
-    "blender", "budget", "limits", "side_by_side", "standby", "recording", "level", "require_level", "gpu",
+    "blender", "budget", "disk", "limits", "side_by_side", "standby", "recording", "level", "require_level", "gpu",
 }  # fmt: skip
 """Settings that may differ when a run is resumed: the result is the same."""
 
@@ -160,6 +185,7 @@ class Config(Value):
     rounds: Rounds = Rounds()
     budget: Budget = Budget()
     limits: BoxLimits = BoxLimits()
+    disk: Disk = Disk()
     target_px: PositiveInt = Field(512, le=4096)
     """Long side of the final render and of the reference as compared."""
     final_samples: PositiveInt = 64

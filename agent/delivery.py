@@ -22,6 +22,8 @@ from agent.rebuild.proof import Proof, Proved, prove
 from agent.runs.budget import Spending
 from agent.runs.folder import write_json
 from agent.runs.journal import write_atomically
+from agent.runs.keeping import let_go
+from agent.runs.memory import give_back
 from agent.runs.recording import Faithfulness, faithfulness
 from agent.runs.run import Run
 from agent.stages.checklist import Checklist
@@ -130,8 +132,13 @@ def conclude(bench: Workbench, approved: bool, checklist: Checklist | None = Non
             proof=proof,
         )
 
-    result = run.journal.step(f"stage/{stage.label}/{bench.head.id}", StageResult, look)
+    key = f"stage/{stage.label}/{bench.head.id}"
+    is_new = not run.journal.has(key)
+    result = run.journal.step(key, StageResult, look)
     _lay_out(bench, stage, result, checklist or Checklist())
+    if is_new:
+        let_go(run)
+        give_back()
     measures = result.measures
     run.console.scored(psnr_db=measures.psnr_db, ssim=measures.ssim, iou=measures.iou)
     run.console.say(
@@ -235,6 +242,7 @@ def _prove(bench: Workbench) -> Proved:
                 proved = prove(run.pool, run.store, bench.head, title=TITLE)
                 if not any(name.startswith("program: ") for name in proved.proof.names):
                     break  # it ran to its end
+                run.room.check()
         return proved
 
     return run.journal.step(f"proof/{bench.head.id}", Proved, rebuild)
@@ -259,5 +267,8 @@ def _unproved_program(bench: Workbench) -> str:
 def _copy_scene(run: Run, snapshot: Snapshot, blender: str, target: Path) -> None:
     """As the Blender of that version has it."""
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
-    part.replace(target)
+    try:
+        shutil.copyfile(run.store.verify(run.store.stand_in(snapshot.id, blender) or snapshot.id), part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -48,6 +48,14 @@ class Interrupted(RunError):
     exit_code = 75
 
 
+class RoomLost(NodeUnfit):
+    """What was under way failed, and there is too little room on disk: it is done again once there is some."""
+
+
+class NoRoom(Interrupted):
+    """There was too little room on disk for longer than the run may wait."""
+
+
 class BudgetExhausted(RunError):
     """A budget is gone and there is no usable scene."""
 

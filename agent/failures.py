@@ -18,6 +18,7 @@ from agent.errors import (
     ModelRefused,
     ModelUnavailable,
     NodeUnfit,
+    NoRoom,
     RunError,
     UsageError,
 )
@@ -91,7 +92,7 @@ _CLASSES: tuple[tuple[type[RunError] | tuple[type[RunError], ...], FailureClass]
     ((ModelUnavailable, ModelRefused), "api"),
     (BudgetExhausted, "budget"),
     ((InputUnreadable, UsageError, ConfigurationError), "input"),
-    (NodeUnfit, "node"),
+    ((NodeUnfit, NoRoom), "node"),
     (Interrupted, "interrupted"),
 )
 """The first that fits: the particular before the general."""

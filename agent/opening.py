@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
 from typing import Any
 
 from agent import prompting
@@ -24,6 +25,7 @@ from agent.pipeline import reconstruct
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
+from agent.runs.room import Room
 from agent.runs.run import Opened
 from agent.runs.stopping import stopping
 from agent.tools.base import tell
@@ -33,11 +35,13 @@ from protocol.errors import ProcessFault
 from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender
-from sandbox.pool import OnFault, Pool
+from sandbox.limits import MIB, Recycled
+from sandbox.pool import OnFault, OnRecycled, Pool
 from sandbox.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
+LOG_BYTES, OLDER_LOGS = 8 * MIB, 3
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
 SPARE, LEAST_SPARE_MINUTES = 0.1, 15.0
@@ -76,7 +80,10 @@ def opened(
         )
         lifetime.enter_context(_bounded(ledger, config, console.say))
         lifetime.enter_context(_failure_noted(journal, ledger))
-        pool, store = lifetime.enter_context(pool_of(folder, config, blender, _recording(journal), console.say))
+        room = lifetime.enter_context(Room(folder.path, config.disk, console, ledger.leave_out))
+        journal.room = ledger.room = room
+        pool, store = lifetime.enter_context(_pool_of_run(folder, config, blender, journal, console))
+        room.watch(pool.folder)
         journal.note("box", level=str(pool.level), word=pool.level.word, blender=blender.version, device=pool.device)
         blenders = f"Blender {blender.version} ({blender.kind})"
         console.say(f"{folder.path}: {model.name} model, {blenders}, isolation {isolation(pool)}")
@@ -93,6 +100,7 @@ def opened(
             blender=blender,
             store=store,
             pool=pool,
+            room=room,
         )
         quick_views(all_of_it)  # chosen when the run begins, so that it stays when it is resumed elsewhere
         yield all_of_it
@@ -120,7 +128,7 @@ def work_in(
             all_of_it.console.say(said)
         for name in _changed_since(folder, config, reference, model):
             all_of_it.console.say(f"the {name} changed since this run began: what differs now is asked again")
-        return reconstruct(all_of_it.run(reference))
+        return all_of_it.room.redoing(lambda: reconstruct(all_of_it.run(reference)))
 
 
 def _id_of(model: Model, config: Config) -> str:
@@ -189,26 +197,45 @@ def pool_of(
     blender: Blender,
     on_fault: OnFault | None = None,
     say: Callable[[str], None] = log.info,
+    on_recycled: OnRecycled | None = None,
 ) -> Iterator[tuple[Pool, SnapshotStore]]:
     store, limits = SnapshotStore(folder.snapshots), config.limits.of_any_process()
     level = choose(config.level, config.require_level)
-    with Pool(blender, limits, store, folder.logs, config.standby, on_fault, level, config.gpu, say) as pool:
+    with Pool(
+        blender,
+        limits,
+        store,
+        folder.logs,
+        config.standby,
+        on_fault,
+        level,
+        config.gpu,
+        say,
+        config.limits.recycling(),
+        on_recycled,
+    ) as pool:
         yield pool, store
 
 
-def _recording(journal: Journal) -> OnFault:
-    """Every Blender that is lost is an event of the run."""
+def _pool_of_run(
+    folder: RunFolder, config: Config, blender: Blender, journal: Journal, console: Console
+) -> contextlib.AbstractContextManager[tuple[Pool, SnapshotStore]]:
+    """Every Blender that is lost, or that a fresh one takes the place of, is an event of the run."""
 
-    def note(fault: ProcessFault) -> None:
+    def lost(fault: ProcessFault) -> None:
         journal.note("fault", kind=fault.kind, method=fault.method, message=fault.message, level=fault.level)
 
-    return note
+    def recycled(one: Recycled) -> None:
+        journal.note("recycled", **one.model_dump())
+
+    return pool_of(folder, config, blender, lost, console.say, recycled)
 
 
 @contextlib.contextmanager
 def _log(folder: RunFolder) -> Iterator[None]:
-    """What happens in detail goes to logs/agent.log."""
-    handler = logging.FileHandler(folder.logs / "agent.log", encoding="utf-8")
+    """What happens in detail goes to logs/agent.log, of which the newest part is kept."""
+    file = folder.logs / "agent.log"
+    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=OLDER_LOGS, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

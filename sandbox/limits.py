@@ -8,6 +8,30 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
+class Recycling(Value):
+    """How long one Blender works before a fresh one takes its place. That costs nothing that anybody waits for: the
+    fresh one boots beside it, and takes over between two requests."""
+
+    opened: int = 1000
+    """Scenes opened, which each edit and each decision does once."""
+    age_s: float = 6 * 3600.0
+    growth_bytes: int = GIB
+    """Of resident memory since its first scene was open; at most a third of what it may use at all."""
+    settling_calls: int = 20
+    """In which its memory is not looked at: what a scene takes when it is first rendered a fresh one would take too."""
+
+
+class Recycled(Value):
+    """One Blender that was replaced before anything was wrong with it."""
+
+    place: str
+    """"active" or "standby"."""
+    reason: str
+    opened: int
+    age_s: float
+    memory_bytes: int
+
+
 class Limits(Value):
     memory_bytes: int = 4 * GIB
     """Resident memory of the whole process tree. Measured: 235 MiB (3.4) to 265 MiB (4.5) when empty, 260 to 435 MiB

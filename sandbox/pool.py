@@ -23,13 +23,13 @@ import zmq
 from protocol.errors import BlenderError, BreakerOpen, ProcessFault, RequestFailed, SetupFailed
 from protocol.link import Context
 from protocol.models import ExecuteRequest, FingerprintReply, Gpu, PresetView, RenderReply, RenderRequest
-from sandbox import kernels
+from sandbox import kernels, logs
 from sandbox.blend_file import newer, parse_version
 from sandbox.breaker import Breaker
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
-from sandbox.limits import GIB, Limits
+from sandbox.limits import GIB, Limits, Recycled, Recycling
 from sandbox.nannies import NannyProcess
 from sandbox.nanny.requests import Settings
 from sandbox.scratch import Scratch
@@ -48,6 +48,8 @@ TRIAL = RenderRequest(view=PresetView(side="three_quarter"), width_px=64, height
 TRIAL_S = 900.0
 """For the first picture of a graphics card whose kernels have to be compiled."""
 OnFault = Callable[[ProcessFault], None]
+OnRecycled = Callable[[Recycled], None]
+RECYCLING = Recycling()
 TYPICAL_BYTES = 3 * GIB // 4
 """What a session takes with an ordinary scene while it renders."""
 STANDBY_BYTES = GIB // 2
@@ -68,22 +70,29 @@ class Pool:
         level: Level = Level.TREE,
         gpu: Gpu = False,
         say: Callable[[str], None] = log.info,
+        recycling: Recycling = RECYCLING,
+        on_recycled: OnRecycled | None = None,
     ) -> None:
         """`level`: how strongly its Blenders are confined (`confinement.choosing` finds the best); `gpu` lets them
         render with graphics cards, once one has shown that it can. `on_fault` is told, from any thread, of each Blender
-        that is lost, for a record of it; `say` what a person should know."""
+        that is lost, for a record of it, `on_recycled` of each that a fresh one took the place of; `say` what a person
+        should know."""
         self.blender, self.limits, self.store = blender, limits, store
         self.level, self._gpu, self._say = level, gpu, say
         self.device = "CPU"
         """What pictures are made on, as far as it is known."""
         self.breaker = Breaker(store.folder / "quarantine.jsonl")
         self._on_fault = on_fault or (lambda fault: None)
+        self.recycling, self._on_recycled = recycling, on_recycled or (lambda recycled: None)
         self._failed_boots, self._has_booted = 0, False
         self._logs, self._keeps_standby = logs, standby
         self._numbers = itertools.count(1)
         self._workers: set[Worker] = set()
         self._nannies: set[NannyProcess] = set()
         self._standby: Future[Worker] | None = None
+        self._fresh_standby: Future[Worker] | None = None
+        """What takes the place of a worn one, once it has booted."""
+        self._worn: Recycled | None = None
         self._root: Snapshot | None = None
         self._judging = threading.RLock()
         self._spawning, self._closing = threading.Lock(), False
@@ -168,7 +177,7 @@ class Pool:
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def boot(self) -> Worker:
         """A new worker."""
-        return self._begin_boot().result()
+        return self.begin_boot().result()
 
     def _try_gpu(self) -> None:
         """One picture by a Blender that runs nobody's code, which compiles kernels where none are kept; without a
@@ -192,7 +201,8 @@ class Pool:
             self._gpu = False
         self._say(failure if self.device == "CPU" else f"pictures are made by {self.device}")
 
-    def _begin_boot(self) -> Future[Worker]:
+    def begin_boot(self) -> Future[Worker]:
+        """A new worker, as soon as it has booted."""
         try:
             return self._booting.submit(self._boot)
         except RuntimeError as error:
@@ -248,6 +258,38 @@ class Pool:
                 if worker.ended:
                     self.retire(worker)
                     self._begin_standby()
+                else:
+                    self._recycle_standby(worker)
+
+    def _recycle_standby(self, worker: Worker) -> None:
+        """Let a fresh one take the place of a worn standby, which goes on until that one has booted."""
+        if self._fresh_standby is None:
+            with contextlib.suppress(ProcessFault):  # noticed when it is next used
+                self._worn = worker.worn("standby", self.recycling)
+            if self._worn is not None:
+                self._fresh_standby = self.begin_boot()
+        elif self._fresh_standby.done():
+            fresh, self._fresh_standby = self._fresh_standby, None
+            if fresh.exception() is not None:
+                log.warning("no fresh standby: %s", fresh.exception())
+                return
+            assert self._worn is not None
+            self.note_recycled(self._worn)
+            self._standby = fresh
+            self.retire(worker)
+
+    def note_recycled(self, recycled: Recycled) -> None:
+        log.info("a fresh Blender takes the place of the %s one: %s", recycled.place, recycled.reason)
+        self._on_recycled(recycled)
+
+    def retire_booting(self, booting: Future[Worker]) -> None:
+        """End a worker that is not wanted any more, as soon as it has booted."""
+
+        def end(booted: Future[Worker]) -> None:
+            if not booted.cancelled() and booted.exception() is None:
+                self.retire(booted.result())
+
+        booting.add_done_callback(end)
 
     def retire(self, worker: Worker) -> None:
         """End a worker; burying it takes place in the background."""
@@ -273,10 +315,12 @@ class Pool:
         return worker
 
     def _begin_standby(self) -> Future[Worker]:
-        self._standby = self._begin_boot()
+        self._standby = self._fresh_standby or self.begin_boot()
+        self._fresh_standby = None
         return self._standby
 
     def _boot_once(self) -> Worker:
+        logs.bound(self._logs, {worker.log_file.stem for worker in list(self._workers)})
         log_file = self._logs / f"blender-{os.getpid()}-{next(self._numbers)}.log"
         folders = self._scratch.folders()
         if self._gpu:
@@ -311,6 +355,8 @@ class Pool:
         self._workers.discard(worker)
         worker.close()
         self._nannies.discard(worker.nanny)
+        if worker.lost:
+            logs.mark_lost(worker.log_file)
 
     def _make_root(self) -> Snapshot:
         with self.judge() as judge:

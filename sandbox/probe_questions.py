@@ -76,9 +76,9 @@ def picture_s(compat, engine):
     if engine == "cycles":
         scene.cycles.samples = 1
         scene.cycles.use_denoising = False
-    began = time.time()
+    began = time.monotonic()
     bpy.ops.render.render(write_still=True)
-    took_s = time.time() - began
+    took_s = time.monotonic() - began
     pixels = bpy.data.images.load(scene.render.filepath).pixels[:]
     drawn = max(pixels[0::4]) - min(pixels[0::4]) > 0.05  # some write a picture without having drawn in it
     return round(took_s, 2) if drawn else None

@@ -27,11 +27,12 @@ DRIVERS = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version", "/sys/mo
 
 
 def recall(path: Path) -> dict[str, Any] | None:
-    """What `remember` was given, if all the files are as they were and the same would be asked; with "age_s"."""
+    """What `remember` was given, if all the files are as they were and the same would be asked; with "age_s",
+    which a clock that was set makes large whichever way."""
     for folder in readable_folders():
         entry = _read(folder / _place(path))
         if entry.get("asked") == _asked() and _unchanged(entry.get("files")):
-            return {**entry["learnt"], "age_s": time.time() - entry["at"]}
+            return {**entry["learnt"], "age_s": abs(time.time() - entry["at"])}
     return None
 
 

@@ -27,10 +27,10 @@ class Scratch:
     """A pool's folder, from its making to `close`."""
 
     def __init__(self) -> None:
-        parent = _parent()
-        remove_abandoned(parent)
+        place = parent()
+        remove_abandoned(place)
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
             raise SetupFailed(f"no temporary folder can be made: {error}", "Look at TMPDIR.") from error
@@ -60,9 +60,9 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_abandoned(parent: Path) -> None:
+def remove_abandoned(place: Path) -> None:
     """Remove the folders of pools whose process is gone."""
-    for folder in parent.glob(PREFIX + "*"):
+    for folder in place.glob(PREFIX + "*"):
         try:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
@@ -108,7 +108,8 @@ def used_bytes(folder: Path, entries: int = 100_000) -> int:
     return total
 
 
-def _parent() -> Path:
+def parent() -> Path:
+    """Where pools' folders are made. Raises SetupFailed where there is no such place."""
     for name in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if len(os.fsencode(name)) + len(PREFIX) + 9 <= PATH_BYTES and os.access(name, os.W_OK | os.X_OK):
             return Path(name)

@@ -2,12 +2,14 @@
 
 `<id>.blend` is the scene, `<id>.json` its manifest, written last: what has no manifest was never accepted. An id is a
 digest of the file, its parent and its edit, so snapshots form a tree and none is ever overwritten. A nanny copies what
-its Blender saved into a draft here; only a draft that was checked and judged becomes a snapshot.
+its Blender saved into a draft here; only a draft that was checked and judged becomes a snapshot. A file may be removed
+to make room (`prune`): its manifest stays, so that what it was and where it came from is still known.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -15,7 +17,7 @@ import os
 import re
 import tempfile
 import threading
-import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +28,10 @@ from protocol.errors import BlenderError
 from protocol.models import FingerprintReply, Value
 from sandbox.blend_file import NoBlendFile, parse_version, written_by
 
-OLD_DRAFT_S = 3600
+KNOWN = 16
+"""Manifests that are held in memory."""
+PROOF = "proof"
+"""The stage of edits that only show that a scene rebuilds."""
 READERS = Path(__file__).resolve().parent.parent / "blender_server"
 
 
@@ -84,16 +89,22 @@ class SnapshotStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._snapshots: dict[str, Snapshot] = {}
         self._known: dict[str, Manifest] = {}
+        """The last few; their fingerprints are large."""
+        self._remembering = threading.Lock()
+        self._spare: dict[str, None] = {}
+        self._placing = threading.Lock()
+        """Held while a file is put in its place or removed: what is accepted anew is not spare any more."""
         self._digesting = ThreadPoolExecutor(2, "snapshot-digest")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._remove_old_drafts()
+        self._remove_lost_drafts()
 
     def path(self, id: str) -> Path:
         return self.folder / f"{_checked(id)}.blend"
 
     def get(self, id: str) -> Snapshot:
-        return self._manifest(id).snapshot
+        return self._snapshots.get(id) or self._manifest(id).snapshot
 
     def fingerprint(self, id: str, blender: str = "") -> FingerprintReply | None:
         """As a Blender of this version reads it (by default the one that wrote it); None where none has, or other code
@@ -136,12 +147,53 @@ class SnapshotStore:
             chain.append(self.get(chain[-1].parent))
         return chain[::-1]
 
+    def stand_ins(self, id: str) -> set[str]:
+        """Ids of all snapshots that other Blenders open in the place of this one."""
+        return {reading.rebuilt for reading in self._manifest(id).elsewhere.values() if reading.rebuilt}
+
+    # ── room ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def ids(self) -> set[str]:
+        """Of all files here, those among them whose manifest a kill prevented."""
+        return {path.stem for path in self.folder.glob("*.blend")}
+
+    def file_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.glob("*.blend"))
+
+    def order(self, id: str) -> tuple[bool, int, str]:
+        """What is missed least comes first: what was never accepted or proofs built, then by the number of edits."""
+        try:
+            edit = self.get(id).edit
+        except SnapshotUnfit:
+            return (False, 0, id)
+        return (edit is None or edit.stage != PROOF, edit.index if edit else 0, id)
+
+    def can_spare(self, ids: Iterable[str]) -> None:
+        """Let `prune` remove the files of these snapshots, in this order; one that is accepted anew stays."""
+        with self._placing:
+            self._spare = dict.fromkeys(ids)
+
+    def prune(self, is_enough: Callable[[], bool]) -> tuple[int, int]:
+        """Remove files that can be spared until it is enough; how many, and their bytes."""
+        files, freed = 0, 0
+        while self._spare and not is_enough():
+            with self._placing, contextlib.suppress(FileNotFoundError):
+                path = self.path(next(iter(self._spare)))
+                del self._spare[path.stem]
+                freed += path.stat().st_size
+                path.unlink()
+                files += 1
+        return files, freed
+
     def verify(self, id: str) -> Path:
         """The path of a snapshot whose file is still what was accepted."""
         path, wanted = self.path(id), self.get(id)
         try:
             with open(path, "rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            why = "removed to make room, as nothing needed it any more, or removed from outside"
+            others = "`resume --from-stage` begins at one that is kept"
+            raise SnapshotUnfit(f"the file of snapshot {id[:12]} is gone: it was {why}. {others}") from error
         except OSError as error:
             raise SnapshotUnfit(f"snapshot {id[:12]} cannot be read: {error}") from error
         if found != wanted.sha256:
@@ -152,27 +204,38 @@ class SnapshotStore:
         """An empty file for a nanny to fill with what its Blender, of this version, has saved."""
         return Draft(self, blender)
 
-    def _remove_old_drafts(self) -> None:
-        """What a killed process was about to accept; young ones may be another's that lives."""
+    def _remove_lost_drafts(self) -> None:
+        """What a killed process was about to accept: nobody holds it any more."""
         for draft in self.folder.glob(".draft-*"):
-            with contextlib.suppress(OSError):
-                if time.time() - draft.stat().st_mtime > OLD_DRAFT_S:
-                    draft.unlink()
+            with contextlib.suppress(OSError), draft.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                draft.unlink()
 
     def _manifest(self, id: str) -> Manifest:
-        if id not in self._known:
-            try:
-                text = (self.folder / f"{_checked(id)}.json").read_bytes()
-                self._known[id] = Manifest.model_validate_json(text)
-            except OSError as error:
-                raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
-            except ValueError as error:
-                raise SnapshotUnfit(f"the manifest of snapshot {id[:12]} cannot be read") from error
-        return self._known[id]
+        if (known := self._known.get(id)) is not None:
+            return known
+        try:
+            text = (self.folder / f"{_checked(id)}.json").read_bytes()
+            return self._remember(Manifest.model_validate_json(text))
+        except OSError as error:
+            raise SnapshotUnfit(f"there is no snapshot {id[:12]}") from error
+        except ValueError as error:
+            raise SnapshotUnfit(f"the manifest of snapshot {id[:12]} cannot be read") from error
+
+    def _remember(self, manifest: Manifest) -> Manifest:
+        snapshot = manifest.snapshot
+        with self._remembering:
+            self._snapshots[snapshot.id] = snapshot
+            self._known[snapshot.id] = manifest
+            while len(self._known) > KNOWN:
+                del self._known[next(iter(self._known))]
+        return manifest
 
     def _add(self, draft: Path, manifest: Manifest) -> None:
         file = self.path(manifest.snapshot.id)
-        os.replace(draft, file)
+        with self._placing:
+            os.replace(draft, file)
+            self._spare.pop(manifest.snapshot.id, None)
         try:
             self._note(manifest)
         except OSError:
@@ -190,7 +253,7 @@ class SnapshotStore:
         finally:
             note.unlink(missing_ok=True)
         _sync(self.folder)
-        self._known[id] = manifest
+        self._remember(manifest)
 
 
 class Draft:
@@ -199,10 +262,11 @@ class Draft:
     def __init__(self, store: SnapshotStore, blender: str) -> None:
         self._store, self._blender = store, blender
         try:
-            handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
+            self._handle, name = tempfile.mkstemp(prefix=".draft-", dir=store.folder)
         except OSError as error:
             raise SnapshotUnfit(f"what was saved cannot be kept: {error.strerror}") from error
-        os.close(handle)
+        with contextlib.suppress(OSError):  # not on every disk
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that it is not a lost one
         self.path = Path(name)
 
     def check(self) -> None:
@@ -218,6 +282,7 @@ class Draft:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.path.unlink(missing_ok=True)
+        os.close(self._handle)
 
     def adopt(self, parent: str | None, edit: Edit | None, fingerprint: FingerprintReply) -> Snapshot:
         """Accept it, on disk before this returns."""

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -18,7 +19,7 @@ from protocol.errors import BlenderError, ProcessFault, RequestFailed, ScriptFai
 from protocol.models import ExecuteReply, ExecuteRequest, Request, SettleReply, SettleRequest, Value
 from sandbox import evidence
 from sandbox.comparison import FACTORS, Change, compare, outside, sentence
-from sandbox.limits import Limits
+from sandbox.limits import Limits, Recycled
 from sandbox.snapshots import Draft, Edit, Snapshot, SnapshotUnfit
 from sandbox.worker import Worker
 
@@ -74,6 +75,8 @@ class SceneSession:
         self._worker: Worker | None = None
         self._in_temporary = False
         self._patched: tuple[str, ...] = ()
+        self._fresh: tuple[Future[Worker], Recycled] | None = None
+        """What takes the active one's place, once it has booted, and why."""
 
     def __enter__(self) -> SceneSession:
         if self._start is not None:
@@ -91,6 +94,7 @@ class SceneSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._forget_fresh()
         self._pool.retire(self._active)
 
     # ── edits ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,6 +110,7 @@ class SceneSession:
             return EditOutcome(kind="quarantined", message=message)
         if reason := self._unfit():
             self._replace(reason)
+        self._recycle()
         self._patched, worker = (), self._active
         outcome = self._outcome(edit, scope, required, timeout_s)
         if self._patched:
@@ -137,7 +142,7 @@ class SceneSession:
             return EditOutcome(
                 kind=error.kind, changes=error.changes, message=error.message, stdout=stdout, resets=resets
             )
-        except (RequestFailed, SnapshotUnfit) as error:
+        except (RequestFailed, SnapshotUnfit, OSError) as error:
             self._replace(f"{error}")  # who could not save, for whatever reason, may not be able to the next time
             return EditOutcome(kind="snapshot_failed", message=_unfit_message(error), stdout=stdout, resets=resets)
         except ProcessFault as fault:
@@ -186,6 +191,8 @@ class SceneSession:
         """Ask something that changes nothing. After a fault a new Blender holds the head and the fault is raised."""
         if request.mutates:
             raise ValueError(f"{request.method} changes the scene: use edit()")
+        if not self._in_temporary:
+            self._recycle()
         return self._call(request, timeout_s)
 
     @contextlib.contextmanager
@@ -259,8 +266,41 @@ class SceneSession:
         except (ProcessFault, RequestFailed) as error:  # whatever was decided stands
             self._replace(f"it could not open what it had saved: {error}")
 
+    def _recycle(self) -> None:
+        """Between two requests: let a fresh process take the place of a worn one, once it has booted beside it."""
+        if self._fresh is None:
+            with contextlib.suppress(ProcessFault):  # noticed by what is asked next
+                if (worn := self._active.worn("active", self._pool.recycling)) is not None:
+                    self._fresh = self._pool.begin_boot(), worn
+        elif self._fresh[0].done():
+            (booted, worn), self._fresh = self._fresh, None
+            try:
+                fresh = booted.result()
+            except BlenderError as error:
+                log.warning("no fresh Blender: %s", error)
+                return
+            self._take_over(fresh, worn)
+
+    def _take_over(self, fresh: Worker, worn: Recycled) -> None:
+        try:
+            fresh.limit(self._limits)
+            fresh.restore(self._pool.file(self.head.id))
+        except BlenderError as error:
+            log.warning("%r cannot open the accepted scene: %s", fresh, error)
+            self._pool.retire(fresh)
+            return
+        self._pool.note_recycled(worn)
+        self._pool.retire(self._active)
+        self._worker = fresh
+
+    def _forget_fresh(self) -> None:
+        if self._fresh is not None:
+            self._pool.retire_booting(self._fresh[0])
+            self._fresh = None
+
     def _replace(self, reason: str) -> None:
         log.info("%r is replaced: %s", self._active, reason)
+        self._forget_fresh()
         file = self._pool.file(self.head.id)
         for _ in range(RESTORE_ATTEMPTS):
             self._pool.retire(self._active)
@@ -293,7 +333,7 @@ def _violation_message(edit: Edit, scope: frozenset[str], wrong: tuple[Change, .
     return f"The {edit.stage} stage may change {allowed} only; this edit also changed {_listed(wrong)}. {AS_BEFORE}"
 
 
-def _unfit_message(error: BlenderError) -> str:
+def _unfit_message(error: BlenderError | OSError) -> str:
     return f"The edit could not be accepted: {error}. {AS_BEFORE}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -18,7 +19,7 @@ from sandbox.blend_file import NoBlendFile, refuse_newer
 from sandbox.confinement import paths
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
-from sandbox.limits import Limits
+from sandbox.limits import MIB, Limits, Recycled, Recycling
 from sandbox.nannies import NannyProcess
 from sandbox.nanny.requests import (
     LimitRequest,
@@ -53,8 +54,8 @@ class Worker:
     ) -> None:
         """`folders`: the nanny's and Blender's, each its own, empty, gone with it."""
         self.limits, self._level, self._on_fault = limits, level, on_fault
-        self.folder = folders[1]
-        """Blender's own."""
+        self.folder, self.log_file = folders[1], log_file
+        """Blender's own; what it prints."""
         settings = Settings(
             blender=blender,
             limits=limits,
@@ -67,6 +68,9 @@ class Worker:
             epoch=secrets.token_hex(16),
             mark=secrets.token_hex(16),
         )
+        self.lost = False
+        """Whether it ended by a fault."""
+        self._calls, self._opened, self._first_bytes = 0, 0, 0
         self._closing, self._closed = threading.Lock(), False
         self._client = Client(context, folders[0], settings.epoch, limits.reply_bytes, nannied=True)
         try:
@@ -80,6 +84,7 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        self._booted = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Blender {self.hello.blender} pid={self.hello.pid}>"
@@ -93,6 +98,8 @@ class Worker:
         return self.finish(self.begin(request, timeout_s))
 
     def begin(self, request: Request, timeout_s: float | None = None) -> Pending:
+        self._calls += 1
+        self._opened += isinstance(request, OpenRequest | ReopenRequest)
         return self._ending(lambda: self._client.begin(request, timeout_s))
 
     def finish(self, pending: Pending) -> Answer:
@@ -117,6 +124,22 @@ class Worker:
         """How it is, as its nanny sees it."""
         return cast(LookReply, self.call(LookRequest())[0])
 
+    def worn(self, place: str, bounds: Recycling) -> Recycled | None:
+        """Why a fresh one should take its place, though nothing is wrong with it; None where it may go on."""
+        used, age_s = self.look().memory_bytes, time.monotonic() - self._booted
+        self._first_bytes = self._first_bytes or used
+        grown = used - self._first_bytes
+        may_grow = min(bounds.growth_bytes, self.limits.memory_bytes // 3)
+        if self._opened >= bounds.opened:
+            reason = f"it has opened {self._opened} scenes"
+        elif age_s >= bounds.age_s:
+            reason = f"it has worked for {age_s:.0f} s"
+        elif self._calls > bounds.settling_calls and grown > may_grow:
+            reason = f"it has grown by {grown // MIB} MiB to {used // MIB} MiB"
+        else:
+            return None
+        return Recycled(place=place, reason=reason, opened=self._opened, age_s=round(age_s, 1), memory_bytes=used)
+
     def limit(self, limits: Limits) -> None:
         """Other limits from here on."""
         if limits != self.limits:
@@ -135,7 +158,7 @@ class Worker:
         try:
             return call()
         except ProcessFault as fault:
-            fault.level = str(self._level)
+            fault.level, self.lost = str(self._level), not self.nanny.told
             if not self.nanny.told:  # not one that nobody wanted any more
                 self._on_fault(fault)
             self.nanny.tell_to_end()

@@ -26,7 +26,8 @@ from agent.farm.outcomes import Outcome, outcome_of
 from agent.farm.task import MAX_ATTEMPTS
 from agent.runs.failed import attempts_since_failure
 from agent.runs.folder import RunFolder
-from sandbox.limits import GIB
+from sandbox.limits import GIB, MIB
+from sandbox.logs import keep_end
 
 ROW_BYTES = 2 * GIB
 """What a run with an active Blender and a standby takes at the default sizes."""
@@ -36,6 +37,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 """Before a row that was interrupted starts again; twice as long each time."""
 END_S = 4.0
 """For a row to stop by itself when it is asked to."""
+OUTPUT_BYTES = MIB
+"""Of a row's output, above which its older half is cut off when the row is started again."""
 WRONG_USAGE, UNFIT = 64, 69
 UNFIT_AT_MOST = 3
 """Rows one after the other that this machine cannot do before the batch starts no more: they would fare no better."""
@@ -126,7 +129,9 @@ class LocalBatch:
             task.most = attempts_since_failure(folder) + self._max_attempts
         task.starts, task.began = task.starts + 1, time.monotonic()
         retry = ["--retry-failed"] if self._retry_failed and task.starts == 1 else []
-        with (self.batch.logs / f"{task.row.id}.out").open("ab") as output:
+        log = self.batch.logs / f"{task.row.id}.out"
+        keep_end(log, OUTPUT_BYTES)
+        with log.open("ab") as output:
             task.process = subprocess.Popen(
                 [*self._command, *retry, "--max-attempts", str(task.most), "--index", str(task.row.index)],
                 stdin=subprocess.DEVNULL,

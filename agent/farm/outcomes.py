@@ -100,7 +100,7 @@ def _is_alive(folder: Path, holder: Holder) -> bool:
     try:
         return live_holder(folder) is not None
     except OSError:  # a folder that may only be read: by our own clock
-        return time.time() - holder.heartbeat < STALE_S
+        return abs(time.time() - holder.heartbeat) < STALE_S  # from the future: of before a clock was set
 
 
 def _of_result(result: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, FingerprintReply, Value
 from sandbox.blend_file import parse_version
 from sandbox.pool import Pool
-from sandbox.snapshots import Edit, Snapshot, SnapshotStore, SnapshotUnfit
+from sandbox.snapshots import PROOF, Edit, Snapshot, SnapshotStore, SnapshotUnfit
 from sandbox.transaction import FACTORS
 from sandbox.worker import Worker
 
@@ -101,7 +101,7 @@ def build(pool: Pool, program: str, timeout_s: float = BUILD_S) -> Snapshot:
     source = boxed(program)
     if len(source.encode("utf-8", "surrogatepass")) > LONGEST_PROGRAM:
         raise ProgramFailed(f"longer than {LONGEST_PROGRAM:,} bytes")
-    edit = Edit(index=0, label="rebuild proof", stage="proof", round=0, source=source, seed=0)
+    edit = Edit(index=0, label="rebuild proof", stage=PROOF, round=0, source=source, seed=0)
     with pool.session() as session:
         outcome = session.edit(edit, frozenset(FACTORS), timeout_s=timeout_s)
     if outcome.snapshot is None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.config import OPTIONS, Budget
 from agent.models.base import Place, Usage
-from agent.runs.journal import naming
+from agent.runs.journal import Patience, append
 from protocol.models import Value
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ class Ledger:
 
     def __init__(self, path: Path, budget: Budget, minutes: float = 0.0) -> None:
         self._path, self._budget = path, budget
+        self.room = Patience()
+        self.was_reached = False
+        """Whether something was not done because of a bound, which may be raised."""
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._calls, self._tokens, self._minutes_before = 0, 0, minutes
@@ -61,6 +64,7 @@ class Ledger:
     def check(self) -> None:
         """Raises BudgetReached when nothing more may be spent."""
         if reached := self.reached():
+            self.was_reached = True
             raise reached
 
     @contextlib.contextmanager
@@ -68,6 +72,7 @@ class Ledger:
         """Around a model call. Raises BudgetReached when it might cost more than is left beside those under way."""
         with self._lock:
             if reached := self.reached(worst):
+                self.was_reached = True
                 raise reached
             self._in_flight.append(worst)
         try:
@@ -104,11 +109,19 @@ class Ledger:
             "seconds": round(seconds, 2),
             "minutes": round(self.spent().minutes, 3),
         }
-        with self._lock, naming(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        with self._lock:
+            self.room.patiently(lambda: self._append(json.dumps(entry).encode() + b"\n"))
             self._calls += 1
             self._tokens += sum(tokens.values())
             self._usd = None if self._usd is None or usage.usd is None else self._usd + usage.usd
+
+    def _append(self, line: bytes) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            append(file, line)
+
+    def leave_out(self, seconds: float) -> None:
+        """Time in which the run could do nothing, and which is not taken from its budget."""
+        self._started += seconds
 
     def spent(self) -> Spending:
         minutes = self._minutes_before + (time.monotonic() - self._started) / 60

@@ -16,17 +16,33 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 PART = ".part-"
 """How the names of files begin that are being written; a kill leaves them, the next process removes them."""
+
+
+class Patience:
+    """What is passed around what needs room on disk: `room.Room` waits for it, this does not."""
+
+    def wait(self) -> None:
+        """Before something that costs something."""
+
+    def check(self) -> None:
+        """Where something failed that a full disk may have made fail."""
+
+    def patiently(self, write: Callable[[], T]) -> T:
+        """Write what must not be lost."""
+        return write()
 
 
 class BlenderTold(BaseModel, frozen=True):
@@ -43,6 +59,7 @@ class Journal:
     def __init__(self, folder: Path, fence: Callable[[], None] = lambda: None) -> None:
         """`fence` is passed before each write, and raises where the run is another process's by now."""
         self._fence = fence
+        self.room = Patience()
         self._path, self._blobs = folder / "journal.jsonl", folder / "replies"
         self._blobs.mkdir(exist_ok=True)
         self._lock = threading.Lock()
@@ -57,7 +74,7 @@ class Journal:
         self._blenders = _blenders_told(entries)
         self.in_flight = _in_flight(entries)
         """What was being asked when the last process ended, by its step's key: asked for and perhaps paid, not seen."""
-        self._file = self._path.open("ab")
+        self._file = self._path.open("ab", buffering=0)
         self._damaged = self._give_up_damaged(entries, unreadable)
         self._say: Callable[[str], None] | None = None
 
@@ -97,10 +114,8 @@ class Journal:
         """Append one event; returns when it is on disk."""
         line = _encoded({"at": round(time.time(), 3), "event": event, **facts})
         self._fence()
-        with self._lock, naming(self._path):
-            self._file.write(line + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        with self._lock:
+            self.room.patiently(lambda: append(self._file, line + b"\n"))
 
     def blender_told(self, conversation: str) -> BlenderTold | None:
         """The Blender that a recorded conversation was begun with: asked again, it is told the same."""
@@ -121,6 +136,7 @@ class Journal:
             else:
                 self.replayed += 1
                 return recorded
+        self.room.wait()
         value = compute()
         packed = self._packed(value.model_dump(mode="python"))
         self.note("step", key=key, value=packed, **facts)
@@ -155,7 +171,7 @@ class Journal:
         name = _digest(data) + suffix
         place = self._blobs / name
         if not place.exists():
-            write_atomically(place, data)
+            self.room.patiently(lambda: write_atomically(place, data))
         return name
 
 
@@ -249,6 +265,20 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         error.filename = error.filename or str(path)
+        raise
+
+
+def append(file: FileIO, line: bytes) -> None:
+    """Add a line to a file that was opened for it; on disk when this returns, and nothing of it where it does not."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        with naming(Path(os.fsdecode(file.name))):
+            rest = memoryview(line)
+            while rest:
+                rest = rest[file.write(rest) or 0 :]
+            os.fsync(file.fileno())
+    except OSError:
+        os.ftruncate(file.fileno(), size)
         raise
 
 

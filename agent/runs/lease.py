@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 15.0
 STALE_S = 120.0
 """A holder elsewhere that gave no sign of life for so long is taken for dead."""
+WATCH_S = 1.5 * HEARTBEAT_S
+"""For which one that looks dead is watched before it is taken for dead: a clock may have been set, on the disk's side."""
 TAKING_S = 10.0
 """What a process may need between its mark and its lease.json."""
 KEPT_MARKS = 8
@@ -76,7 +78,7 @@ class Lease:
         self.holder: Holder
 
     def __enter__(self) -> Lease:
-        if (other := live_holder(self._folder)) is not None:
+        if (other := live_holder(self._folder, WATCH_S)) is not None:
             raise RunHeld(f"{self._folder} is being worked on by {other}.", "Wait, or stop it.")
         epoch = _newest_epoch(self._folder) + 1
         try:
@@ -123,6 +125,8 @@ class Lease:
                 return
             except OSError as error:
                 log.warning("no heartbeat: %s", error)
+                with contextlib.suppress(OSError):
+                    os.utime(self._file)  # which a full disk bears
             if _mark(self._folder, self.holder.epoch + 1).exists():  # taken while we wrote over its lease.json
                 self._lost = True
 
@@ -131,14 +135,18 @@ class Lease:
         write_atomically(self._file, self.holder.model_dump_json(indent=2) + "\n")
 
 
-def live_holder(folder: Path) -> Holder | None:
-    """Who holds the run now; None for a run that is free, or whose holder has ended or is taken for dead."""
+def live_holder(folder: Path, watch_s: float = 0.0) -> Holder | None:
+    """Who holds the run now; None for a run that is free, or whose holder has ended or is taken for dead: after it was
+    watched for a while and gave no sign of life, where that is wanted."""
     holder = read_holder(folder)
     if holder is None or holder.released:
         return None
     if holder.space == _space():
         return holder if _started(holder.pid) == holder.started else None
-    return holder if _age_s(folder / "lease.json") < STALE_S else None
+    try:
+        return holder if _is_fresh(folder / "lease.json") or _changes(folder / "lease.json", watch_s) else None
+    except FileNotFoundError:
+        return None
 
 
 def read_holder(folder: Path) -> Holder | None:
@@ -160,14 +168,32 @@ def _is_being_taken(folder: Path, epoch: int) -> bool:
         return False
 
 
+def _is_fresh(file: Path) -> bool:
+    """From the future nothing is: the clock was set back."""
+    return abs(_age_s(file)) < STALE_S
+
+
+def _changes(file: Path, watch_s: float) -> bool:
+    before, end = file.stat().st_mtime_ns, time.monotonic() + watch_s
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        if file.stat().st_mtime_ns != before:
+            return True
+    return False
+
+
 def _age_s(file: Path) -> float:
-    """Since it was written, by the clock of its disk: clocks of machines differ, and jump."""
+    """Since it was written, by the clock of its disk: clocks of machines differ. That one may be set, too."""
     probe = file.with_name(f"{PART}{os.getpid()}")
     try:
         probe.touch()
-        return probe.stat().st_mtime - file.stat().st_mtime
+        now = probe.stat().st_mtime
+    except OSError:  # full, or not ours to write to
+        now = time.time()
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return now - file.stat().st_mtime
 
 
 def _started(pid: int) -> float:

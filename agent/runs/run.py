@@ -11,6 +11,7 @@ from agent.picture import Reference
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal
+from agent.runs.room import Room
 from sandbox.discovery import Blender
 from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore
@@ -29,6 +30,7 @@ class Opened:
     blender: Blender
     store: SnapshotStore
     pool: Pool
+    room: Room
 
     def run(self, reference: Reference) -> Run:
         return Run(**vars(self), reference=reference)

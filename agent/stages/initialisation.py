@@ -56,7 +56,7 @@ def rollouts(run: Run, empty: Snapshot) -> list[Rollout]:
     numbers = range(run.config.rollouts)
     threads = ThreadPoolExecutor(run.pool.side_by_side(min(len(numbers), run.config.side_by_side)), "rollout")
     try:
-        made = list(threads.map(lambda number: rollout(run, number, empty), numbers))
+        made = list(threads.map(lambda number: run.room.redoing(lambda: rollout(run, number, empty)), numbers))
     finally:
         threads.shutdown(wait=False, cancel_futures=True)  # a signal must not wait for a model's reply
     if usable := [one for one in made if one is not None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -18,7 +17,6 @@ from PIL import Image
 from pydantic import BaseModel
 
 from agent.config import StageLimits
-from agent.errors import NodeUnfit
 from agent.evaluation.measures import Measures, measure
 from agent.models.base import Picture
 from agent.rebuild.baseline import take_baseline
@@ -29,7 +27,15 @@ from agent.tools.base import Outcome
 from agent.tools.quick import COARSE, QuickViews, quick_views
 from agent.which_blender import made_by
 from protocol.client import Answer
-from protocol.errors import CallTimedOut, ProcessCrashed, ProcessExited, ProcessFault, ProtocolViolated, SetupFailed
+from protocol.errors import (
+    CallTimedOut,
+    ProcessCrashed,
+    ProcessExited,
+    ProcessFault,
+    ProtocolViolated,
+    RequestFailed,
+    SetupFailed,
+)
 from protocol.models import Made, RenderReply, RenderRequest, Request, TargetView, Value, View
 from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot
@@ -39,7 +45,6 @@ log = logging.getLogger(__name__)
 
 REMARK_LIMIT = 800
 """Characters of what a stage passes on."""
-LEAST_FREE_BYTES = 1 << 20
 REPEATS = 3
 """Failures of one kind in a row that end an attempt: identical ones, or two that alternate."""
 
@@ -260,14 +265,26 @@ class Workbench:
                 outcome = self.session().edit(edit, self.stage.scope, required, self._limits.execute_s)
         if outcome.snapshot is not None:
             self._head = outcome.snapshot
-        elif outcome.kind == "snapshot_failed":
-            self._check_room()
+        else:  # a full disk is the machine's fault: neither told to the model nor recorded as what its code did
+            self.run.room.check()
         return outcome
 
     def ask(self, request: Request, timeout_s: float | None = None) -> Answer:
         """Ask what changes nothing. A Blender that dies over it is replaced, and asked once more: it may have been
         killed by the machine. One that used up its time or memory would do so again."""
-        session = self.session()
+        with self._blaming_the_disk():
+            return self._asked(self.session(), request, timeout_s)
+
+    @contextlib.contextmanager
+    def _blaming_the_disk(self) -> Iterator[None]:
+        """What fails inside while a disk is full is neither told to the model nor recorded: it is done again."""
+        try:
+            yield
+        except (RequestFailed, ProcessFault):
+            self.run.room.check()
+            raise
+
+    def _asked(self, session: SceneSession, request: Request, timeout_s: float | None) -> Answer:
         try:
             return session.call(request, timeout_s)
         except (ProcessCrashed, ProcessExited, CallTimedOut, ProtocolViolated) as fault:
@@ -294,7 +311,8 @@ class Workbench:
         assert isinstance(reply, RenderReply)
         for note in reply.made.notes:
             self.run.console.say_once(note)
-        return checked_picture(payloads, width, height), reply
+        with self._blaming_the_disk():
+            return checked_picture(payloads, width, height), reply
 
     def look(self) -> tuple[Picture, Measures]:
         """The head's target view and how it compares with the reference; rendered once for each snapshot."""
@@ -337,12 +355,6 @@ class Workbench:
                 yield session
         finally:
             self._in_temporary = False
-
-    def _check_room(self) -> None:
-        """A full disk is the machine's fault: neither told to the model nor recorded as what its code did."""
-        for folder in (self.run.folder.path, self.run.pool.folder):
-            if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
-                raise NodeUnfit(f"{folder}: No space left on device.", "Make room, then resume the run.")
 
 
 def captioned(what: str, made: Made | None) -> str:

@@ -69,6 +69,7 @@ class BlenderProcess:
         self._verdict: ProcessFault | None = None
         self._condemned = False
         self._peak_bytes = 0
+        self._unseen = False
         self._printed_before = 0
         self._worker = 0
         """What does the work, once it was asked for: Blender itself, whatever was started around it."""
@@ -190,7 +191,9 @@ class BlenderProcess:
                 self.tree.refresh()
             return self._over_quickly() or (self._over_slowly() if rounds % SLOWLY_EVERY == 0 else None)
         except (OSError, psutil.Error) as error:  # nothing may end the watch but the process's end
-            log.warning("blender pid=%d: cannot look at it: %s", self.pid, error)
+            if not self._unseen:
+                log.warning("blender pid=%d: cannot look at it: %s", self.pid, error)
+            self._unseen = True  # said once: it is tried again twenty times a second
             return None
 
     def _over_quickly(self) -> ProcessFault | None:

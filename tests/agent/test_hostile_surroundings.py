@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import ordinary_user
 import pytest
@@ -23,6 +24,7 @@ from agent.errors import Interrupted, UsageError
 from agent.models.base import ModelReply, Place, ToolCall, Usage
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
+from agent.runs.journal import Patience
 from agent.tools.base import parse_input
 from agent.tools.fit import is_plain_path
 from agent.tools.scene import LookInput
@@ -284,7 +286,7 @@ class Dying:
 
 
 def bench_with(session):
-    bench = Workbench(run=None, graph=None)
+    bench = Workbench(run=SimpleNamespace(room=Patience()), graph=None)
     bench.session = lambda: session
     return bench
 

@@ -32,6 +32,11 @@ def holder(tmp_path):
     process.communicate()
 
 
+@pytest.fixture(autouse=True)
+def watched_shortly(monkeypatch):
+    monkeypatch.setattr(lease, "WATCH_S", 0.5)
+
+
 def from_elsewhere(folder, age_s):
     """Let the run look as if a process of another machine held it, with its last sign of life that long ago."""
     elsewhere = {"space": "another machine", "host": "render7", "pid": 1, "released": False}

@@ -15,6 +15,7 @@ from agent.picture import read_reference
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal
+from agent.runs.room import Room
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph
 from agent.tools.table import Toolbox
@@ -32,13 +33,15 @@ def opened_run(kind, picture, folder, **settings):
         pool = lifetime.enter_context(real_pool(kind, config.limits.of_any_process(), folder))
         journal = Journal(folder)
         lifetime.callback(journal.close)
+        ledger, console = Ledger(path.ledger, config.budget), Console(stream=io.StringIO())
         yield Run(
             config=config,
             reference=read_reference(folder / "given.png", config.target_px),
             folder=path,
             journal=journal,
-            ledger=Ledger(path.ledger, config.budget),
-            console=Console(stream=io.StringIO()),
+            ledger=ledger,
+            console=console,
+            room=Room(folder, config.disk, console, ledger.leave_out),
             model=None,
             blender=pool.blender,
             store=pool.store,

@@ -9,6 +9,7 @@ from agent.picture import read_reference
 from agent.runs.budget import Ledger
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal
+from agent.runs.room import Room
 from agent.runs.run import Run
 from agent.scene_graph import SceneGraph, SceneNode
 from agent.stages.table import INITIALISATION
@@ -104,13 +105,15 @@ def bench_on(pool, folder, scene, changes="", stage=INITIALISATION, cutout=True,
         picture.write_bytes(session.call(request, 60)[1][0])
         start = edited(session, changes, 2) if changes else right
     journal = Journal(folder.path)
+    ledger, console = Ledger(folder.ledger, config.budget), Console()
     run = Run(
         config=config,
         reference=read_reference(picture, config.target_px),
         folder=folder,
         journal=journal,
-        ledger=Ledger(folder.ledger, config.budget),
-        console=Console(),
+        ledger=ledger,
+        console=console,
+        room=Room(folder.path, config.disk, console, ledger.leave_out),
         model=None,
         blender=pool.blender,
         store=pool.store,

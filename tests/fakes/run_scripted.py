@@ -1,12 +1,18 @@
-"""The command line with a scripted model. KILL_AFTER=n in the environment: the process kills itself (SIGKILL) right
-after the n-th line that it adds to the journal; KILL_IN_CALL=n: in the middle of its n-th model call. Every model call
-is noted in the file that ASKED names, with its first message in the one that TOLD names. SCRIPT=[[stage, role, calls],
-…] adds to the script.
+"""The command line with a scripted model. In the environment:
+
+KILL_AFTER=n            the process kills itself (SIGKILL) right after the n-th line that it adds to the journal
+KILL_IN_CALL=n          in the middle of its n-th model call
+KILL_AFTER_REMOVAL=n    right after the n-th file of a snapshot that it removes
+CLOCK=hours             the wall clock is set that much forward or back again each time that it is read
+ASKED=file              notes every model call, TOLD=file its first message
+SCRIPT=[[stage, role, calls], …]   adds to the script
 """
 
 import json
 import os
 import signal
+import time
+from pathlib import Path
 
 from scripted_model import BUILD, ScriptedModel
 
@@ -35,6 +41,24 @@ def note_and_die(self, event, **facts):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def remove_and_die(self, **how):
+    removed(self, **how)
+    remove_and_die.left -= self.suffix == ".blend" and self.parent.name == "snapshots"
+    if remove_and_die.left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_back_and_forth():
+    set_back_and_forth.reads += 1
+    return told() + (set_back_and_forth.reads % 3 - 1) * 3600 * float(os.environ["CLOCK"])
+
+
+if "CLOCK" in os.environ:
+    told, set_back_and_forth.reads = time.time, 0
+    time.time = set_back_and_forth
+removed = Path.unlink
+remove_and_die.left = int(os.environ.get("KILL_AFTER_REMOVAL", -1))
+Path.unlink = remove_and_die
 script = {(stage, role): calls for stage, role, calls in json.loads(os.environ.get("SCRIPT", "[]"))}
 noted = Journal.note
 note_and_die.left = int(os.environ.get("KILL_AFTER", 0))

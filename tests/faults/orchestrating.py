@@ -207,7 +207,7 @@ def path_too_long(ground):
 
 
 def no_folder(ground):
-    with _instead(scratch, "_parent", lambda: Path("/proc")):
+    with _instead(scratch, "parent", lambda: Path("/proc")):
         return _setup(lambda: _pool(ground).__enter__())
 
 
