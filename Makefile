@@ -83,9 +83,14 @@ farm-local: ## [MANIFEST=rows.csv] [OUT=folder] [ARGS="--preset quick"]: a batch
 	@$(AGENT) -m agent.farm.slurm.demonstration $${MANIFEST:+$(MANIFEST_PATH)} $${OUT:+--out="$$OUT"} -- $(ARGS)
 
 .PHONY: test
-test: ## run all tests, with real Blenders [ARGS="-k name"]
+test: ## run the tests, with real Blenders; CI also runs farm-test, faults and matrix [ARGS="-k name"]
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q -m "not live and not faults" $(ARGS)
+	@$(AGENT) -m pytest -q -m "not live and not faults and not farm and not across" $(ARGS)
+
+.PHONY: farm-test
+farm-test: ## the tests of batches: on this machine, on a Slurm of our own, as an Open Job Description
+	$(call set-up,test)
+	@$(AGENT) -m pytest -q -m farm tests/farm $(ARGS)
 
 .PHONY: matrix
 matrix: ## the same tests with every Blender, as a table [ONLY=4.2] [ARGS="--write docs/blenders.md"]

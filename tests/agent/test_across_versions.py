@@ -26,7 +26,7 @@ from sandbox.pool import Pool
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore
 from sandbox.transaction import FACTORS
 
-pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.blender, pytest.mark.across, pytest.mark.timeout(300)]
 
 OLDER, NEWER, NEWEST = "3.4", "4.5", ("5.2", "5.0")
 

@@ -24,6 +24,8 @@ from agent.farm.manifest import read_manifest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
 
+pytestmark = pytest.mark.farm
+
 STUB = ROOT / "tests" / "fakes" / "stub_row.py"
 OFFLINE = ("--preset", "quick", "--model", "offline")
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 from agent.farm import local, manifest, outcomes
@@ -13,6 +14,8 @@ from agent.farm.local import LocalBatch
 from agent.farm.manifest import read_manifest, read_row
 from agent.runs import journal
 from sandbox.folders import ROOT
+
+pytestmark = pytest.mark.farm
 
 STUB = ["/bin/sh", "-c", """
 index=$(($4)); id=r$index

@@ -13,6 +13,8 @@ from scripted_runs import draw_box
 
 from sandbox.folders import ROOT
 
+pytestmark = pytest.mark.farm
+
 ENVIRONMENT = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 OFFLINE = ("--preset", "quick", "--model", "offline", "--blender", "wheel")
 

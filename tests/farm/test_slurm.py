@@ -12,6 +12,8 @@ from farm_batches import QUICK, a_cluster
 
 from agent.errors import NodeUnfit
 
+pytestmark = pytest.mark.farm
+
 AWKWARD = "ro%w 'of' \"Straßen\" & $x"
 
 

@@ -21,6 +21,8 @@ from agent.runs.folder import RunFolder
 from agent.runs.lease import STALE_S, read_holder
 from sandbox.folders import ROOT
 
+pytestmark = pytest.mark.farm
+
 NO_BLENDER = ("--model", "offline", "--blender", "/nowhere/blender")
 
 
