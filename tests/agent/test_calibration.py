@@ -15,6 +15,7 @@ from agent.calibration.judging import Judgement
 from agent.calibration.rates import rate, rates_of
 from agent.calibration.scenes import ALL
 from agent.config import load_config
+from agent.console import Screen
 from agent.errors import UsageError
 from agent.evaluation.alignment import render_side
 from agent.opening import opened
@@ -116,7 +117,7 @@ def seen(blender, tmp_path_factory):
     folder.prepare()
     config = load_config({"preset": "quick"})
     with (folder.path / "said").open("w") as stream:
-        with opened(folder, config, Journal(folder.path), _Nobody(), blender, stream, "") as open_folder:
+        with opened(folder, config, Journal(folder.path), _Nobody(), blender, Screen(stream), "") as open_folder:
             return Seen(open_folder)
 
 
