@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from needs import lacking
 
 from agent.rebuild.program import program_text, source_literal
+from sandbox import wheels
 from sandbox.snapshots import Edit
 
 ROOT = Path(__file__).parents[2]
-WHEEL = ROOT / ".blender" / "bpy" / "bin" / "python"
+WHEEL = wheels.environment(wheels.DEFAULTS[0]) / "bin" / "python"
 BINARY = shutil.which("blender")
 COMMANDS = {
     "wheel": [str(WHEEL), "-I", "scene.py"],

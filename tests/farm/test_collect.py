@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def held(folder, age_s):
         pass
     there = {"host": "render7", "space": "elsewhere", "released": False, "heartbeat": time.time() - age_s}
     (folder / "lease.json").write_text(read_holder(folder).model_copy(update=there).model_dump_json())
+    os.utime(folder / "lease.json", (time.time() - age_s, time.time() - age_s))
     status = {"state": "running", "where": "geometry · round 2 of 3 · generator", "percent": 40, "psnr_db": 18.0}
     write(folder / "status.json", {**status, "at": time.time() - age_s})
     (folder / "journal.jsonl").write_text("{}\n")
