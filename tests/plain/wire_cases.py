@@ -78,8 +78,10 @@ class Sockets(unittest.TestCase):
 
     def test_a_message_crosses_and_an_echo_answers_from_a_thread_that_needs_no_python(self):
         context = zmq.Context()
-        self.addCleanup(context.destroy, 0)
-        router, near, far = (context.socket(kind) for kind in (zmq.ROUTER, zmq.DEALER, zmq.DEALER))
+        self.addCleanup(context.term)  # last: it ends the echo, which closes the socket that only its thread may touch
+        router, near, far, asking = (context.socket(kind) for kind in (zmq.ROUTER, *[zmq.DEALER] * 3))
+        for socket in (router, near, asking):
+            self.addCleanup(socket.close, 0)
         router.bind("inproc://r")
         near.connect("inproc://r")
         message = wire.Message(wire.REPLY, "e", 3, "render", payloads=(b"picture" * 100000,))
@@ -87,7 +89,6 @@ class Sockets(unittest.TestCase):
         self.assertTrue(router.poll(5000))
         self.assertEqual(wire.decode(router.recv_multipart()[1:]), message)
 
-        asking = context.socket(zmq.DEALER)
         asking.bind("inproc://e")
         events = far.get_monitor_socket(zmq.EVENT_CONNECTED)
         self.addCleanup(events.close, 0)
@@ -103,7 +104,9 @@ def _echo(socket):
     try:
         zmq.proxy(socket, socket)
     except zmq.ZMQError:
-        pass  # the context has ended
+        pass  # the context ends
+    finally:
+        socket.close(0)
 
 
 class Errors(unittest.TestCase):
