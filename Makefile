@@ -88,9 +88,9 @@ test: ## run the tests, with real Blenders; CI also runs farm-test, faults and m
 	@$(AGENT) -m pytest -q -m "not live and not faults and not farm and not across" $(ARGS)
 
 .PHONY: farm-test
-farm-test: ## the tests of batches: on this machine, on a Slurm of our own, as an Open Job Description
+farm-test: ## the tests of batches, on this machine and on a Slurm of our own, and of days unattended
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q -m farm tests/farm $(ARGS)
+	@$(AGENT) -m pytest -q -m farm $(ARGS)
 
 .PHONY: matrix
 matrix: ## the same tests with every Blender, as a table [ONLY=4.2] [ARGS="--write docs/blenders.md"]

@@ -39,6 +39,8 @@ from sandbox.limits import GIB, Limits
 from sandbox.pool import Pool
 from sandbox.snapshots import PROOF, Edit, SnapshotStore
 
+pytestmark = pytest.mark.farm
+
 QUICK = ("--preset", "quick", "--blender", "wheel", "--rollouts", "1")
 MIB = 1 << 20
 
