@@ -22,6 +22,7 @@ from agent.config import Disk
 from agent.console import Console
 from agent.errors import NO_ROOM, NodeUnfit, NoRoom, RoomLost
 from agent.runs.journal import Patience
+from agent.runs.lease import LeaseLost
 from protocol.errors import BlenderError
 from sandbox.limits import MIB
 
@@ -65,7 +66,8 @@ class Room(Patience):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
-        self._drop_ballast()
+        if not isinstance(error, LeaseLost):  # else it is another process's by now
+            self._drop_ballast()
 
     def watch(self, folder: Path) -> None:
         """Another folder, perhaps on another disk, in which work needs room."""

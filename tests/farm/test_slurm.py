@@ -198,7 +198,7 @@ def test_more_rows_than_an_array_may_have_become_several(a_plain_batch, tmp_path
     assert [batch.array(job) for job in jobs] == ["1-2", "0-2", "0-2"]
     batch.until_ended()
     assert batch.states() == ["failed"] * 8
-    assert [each.attempts for each in batch.outcomes()] == [1] * 8
+    assert [each.exit_code for each in batch.outcomes()] == [65] * 8
 
 
 def test_where_one_array_is_refused_none_is_handed_in(a_plain_batch, tmp_path):
