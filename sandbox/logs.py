@@ -28,7 +28,7 @@ def bound(folder: Path, at_work: Collection[str]) -> None:
             continue
         lost = name.endswith(LOST)
         kept[lost] += 1
-        size += sum(file.stat().st_size for file in files if file.exists())
+        size += sum(map(_size, files))
         if kept[lost] > KEPT or size > KEPT_BYTES:
             for file in files:
                 file.unlink(missing_ok=True)
@@ -52,6 +52,14 @@ def keep_end(log: Path, most_bytes: int) -> None:
                 file.seek(0)
                 file.write(rest)
                 file.truncate()
+
+
+def _size(file: Path) -> int:
+    """0 for one that another thread has renamed or removed meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _newest_first(folder: Path) -> list[tuple[str, list[Path]]]:
