@@ -137,7 +137,7 @@ def show(options: argparse.Namespace) -> int:
     entry = folder.first_entry()
     if result := _finished(folder):
         return _tell(folder, result, options)
-    status = {**_status(folder), "state": "running" if folder.held() else "stopped"}
+    status = {**folder.last_status(), "state": "running" if folder.held() else "stopped"}
     if options.json:
         answer(json.dumps({"status": "unfinished", "source": entry["source"], **status}, indent=2))
         return 0
@@ -146,15 +146,6 @@ def show(options: argparse.Namespace) -> int:
         lines.append(f"Go on with: {command('resume', folder.path)}")
     answer("\n".join(lines))
     return 0
-
-
-def _status(folder: RunFolder) -> dict[str, Any]:
-    """What the run said last of itself; nothing where that cannot be read."""
-    try:
-        status = json.loads(folder.status.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return status if isinstance(status, dict) else {}
 
 
 def _finished(folder: RunFolder) -> Result | None:

@@ -158,11 +158,11 @@ def _facts(folder: RunFolder, ledger: Ledger) -> Callable[[], dict[str, Any]]:
 @contextlib.contextmanager
 def _bounded(ledger: Ledger, config: Config, say: Callable[[str], None]) -> Iterator[None]:
     """Interrupt a run that goes far beyond its time, which it looks at between calls: whatever it waits for hangs."""
-    minutes = config.budget.minutes
-    left = max(0.0, minutes - ledger.spent().minutes) + max(SPARE * minutes, LEAST_SPARE_MINUTES)
+    minutes, spent = config.budget.minutes, ledger.spent().minutes
+    left = max(0.0, minutes - spent) + max(SPARE * minutes, LEAST_SPARE_MINUTES)
 
     def interrupt() -> None:
-        say(f"the run is {left:.0f} minutes old, far beyond its {minutes:.10g}: it is stopped")
+        say(f"the run has taken {spent + left:.0f} minutes, far beyond its {minutes:.10g}: it is stopped")
         os.kill(os.getpid(), signal.SIGUSR1)
 
     watch = threading.Timer(60 * left, interrupt)

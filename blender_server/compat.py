@@ -239,7 +239,7 @@ def _by_attribute(mesh, name):
     return None if found is None else buffers.attribute_values(found)
 
 
-# ── names that moved ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what lies elsewhere in another version ────────────────────────────────────────────────────────────────────────────
 def compositor(scene):
     """The compositor's node tree, which 5.0 made a node group of its own; None where it is not in use."""
     if hasattr(scene, "compositing_node_group"):

@@ -47,7 +47,7 @@ def note_ended(folder: RunFolder, failure: Failure) -> None:
                 _note_final(folder, failure)
             ended = {"state": "failed" if failure.is_final else "stopped", "attempts": folder.attempts()}
             said = failure.model_dump(include={"failure_class", "exit_code", "message"})
-            write_json(folder.status, {**_status(folder), **ended, **said, "job": job_id()})
+            write_json(folder.status, {**folder.last_status(), **ended, **said, "job": job_id()})
 
 
 def failed_before(folder: RunFolder) -> FailedRun | None:
@@ -71,7 +71,7 @@ def attempts_since_failure(folder: RunFolder) -> int:
 
 def worn_out(folder: RunFolder, attempts: int, last: Failure | None = None) -> Failure:
     """Too often interrupted: of the class of what interrupted it last."""
-    before = _status(folder) if last is None else last.model_dump()
+    before = folder.last_status() if last is None else last.model_dump()
     name = before.get("failure_class") or "interrupted"
     message = f"given up after {attempts} attempts: {before.get('message') or 'each was ended from outside'}"
     return Failure.model_validate({"exit_code": 70, "failure_class": name, "message": message})
@@ -95,12 +95,3 @@ def _note_final(folder: RunFolder, failure: Failure) -> None:
         spent=spent,
     )
     write_json(folder.result, failed.model_dump(mode="json"))
-
-
-def _status(folder: RunFolder) -> dict[str, Any]:
-    """What the run said last of itself."""
-    try:
-        said = json.loads(folder.status.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}

@@ -143,6 +143,14 @@ class RunFolder:
                     minutes = max(minutes, float(entry["result"]["spent"]["minutes"]))
         return History(budget=budget, minutes=minutes)
 
+    def last_status(self) -> dict[str, Any]:
+        """What the run said last of itself; nothing where that cannot be read."""
+        try:
+            said = json.loads(self.status.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
     def attempts(self) -> int:
         """Processes that came so far as to work in the run."""
         return sum(entry["event"] in ("run", "resumed") for entry in read_journal(self.journal))

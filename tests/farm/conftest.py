@@ -1,10 +1,14 @@
-"""Clusters for the tests of a module, and batches on them."""
+"""Clusters for the tests of a module, and batches on them; a run that nothing has disturbed."""
 
 import getpass
+import tempfile
+from pathlib import Path
 
 import pytest
 from box_helpers import eventually
 from farm_batches import FarmBatch, a_cluster
+from scripted_runs import draw_box, start
+from small_disk import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +43,23 @@ def _batches(cluster, tmp_path):
     cluster.call("scancel", f"--user={getpass.getuser()}")
     eventually(lambda: not cluster.call("squeue", "--noheader"))
     eventually(lambda: not cluster.job_processes())
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    return draw_box(tmp_path_factory.mktemp("picture") / "box.png")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(blender, picture, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ended = start("run", picture, "--out", folder / "run", *QUICK, asked=folder / "asked")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder
+
+
+@pytest.fixture
+def short_path():
+    """A folder that may be TMPDIR: a socket's path is short."""
+    with tempfile.TemporaryDirectory(prefix="d", dir="/tmp") as folder:
+        yield Path(folder)

@@ -186,13 +186,18 @@ def seig(*arguments, **options):
     return ended
 
 
+def whole_batch(pictures, out, at_once):
+    """The command of a batch with a real Blender."""
+    batch = ["batch", str(pictures / "rows.csv"), "--out", str(out), "--at-once", str(at_once)]
+    return [sys.executable, "-m", "agent", *batch, "--", *OFFLINE, "--blender", "wheel"]
+
+
 @pytest.mark.blender
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_stopped_killed_and_given_again_a_batch_goes_on_to_its_end(blender, pictures):
     out = pictures / "out"
-    command = [sys.executable, "-m", "agent", "batch", str(pictures / "rows.csv"), "--out", str(out), "--at-once", "2"]
-    command += ["--", *OFFLINE, "--blender", "wheel"]
+    command = whole_batch(pictures, out, at_once=2)
     for kind, code, under_way in ((signal.SIGTERM, 75, "0"), (signal.SIGKILL, -9, "1")):
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             until(lambda name=under_way: list(out.glob(f"{name}/snapshots/*")), 60)
@@ -217,8 +222,7 @@ def test_stopped_killed_and_given_again_a_batch_goes_on_to_its_end(blender, pict
 @pytest.mark.timeout(200)
 def test_a_folder_that_vanishes_ends_the_batch_and_is_not_made_anew(blender, pictures):
     out = pictures / "out"
-    command = [sys.executable, "-m", "agent", "batch", str(pictures / "rows.csv"), "--out", str(out), "--at-once", "1"]
-    command += ["--", *OFFLINE, "--blender", "wheel"]
+    command = whole_batch(pictures, out, at_once=1)
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: list(out.glob("0/snapshots/*")), 60)
         out.rename(pictures / "away")
