@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
+from agent.progress import FORMATS
 from protocol.models import GpuKind
 from protocol.printable import printable
 
@@ -42,7 +43,6 @@ FARM_COMMANDS = {
 BATCH_STOP_S = 8.0
 """For what runs rows, which need some seconds to stop themselves."""
 STRICT = "exit with 3 unless every row is accepted"
-PROGRESS = ("none", "openjd", "cgru", "jsonl")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -159,7 +159,7 @@ def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     run.add_argument("--strict", action="store_true", help="exit with 3 unless every stage was approved")
     run.add_argument(
-        "--progress", choices=PROGRESS, default="none", help="print lines by which a farm's engine follows the run"
+        "--progress", choices=FORMATS, default="none", help="print lines by which a farm's engine follows the run"
     )
     _add_settings(run, "runs/<picture's name>")
     farm = run.add_argument_group("one row of a batch, as a farm calls it")

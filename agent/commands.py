@@ -25,6 +25,7 @@ from agent.rebuild.program import made_with
 from agent.rebuild.proof import Proof
 from agent.rebuild.proof import verify as prove_again
 from agent.runs.branching import branch, branch_path
+from agent.runs.failed import failed_before
 from agent.runs.folder import RunFolder, new_run_path
 from agent.runs.recording import recorded_settings
 from agent.runs.room import refuse_little_room
@@ -137,6 +138,9 @@ def show(options: argparse.Namespace) -> int:
     entry = folder.first_entry()
     if result := _finished(folder):
         return _tell(folder, result, options)
+    if failed := failed_before(folder):
+        answer(json.dumps(tell(failed), indent=2) if options.json else f"{folder.path} has failed: {failed.message}")
+        return 0
     status = {**folder.last_status(), "state": "running" if folder.held() else "stopped"}
     if options.json:
         answer(json.dumps({"status": "unfinished", "source": entry["source"], **status}, indent=2))

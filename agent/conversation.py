@@ -92,7 +92,6 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
         with run.ledger.reserved(worst), _in_flight(run, key, place, worst):
             with run.console.waiting(f"waiting for the model ({run.model.name})"):
                 reply = as_text(run.model.reply(request))
-            run.folder.fence()  # who took the run over has booked this call already
             run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
         return reply
 

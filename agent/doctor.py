@@ -5,7 +5,6 @@ Looks only; fetches and changes nothing. The key is never shown, only whether th
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -24,6 +23,7 @@ from sandbox.confinement.probes import Probe
 from sandbox.discovery import Blender, Problem
 from sandbox.folders import state_folder
 from sandbox.limits import GIB, MIB
+from sandbox.machine import processors
 from sandbox.probing import Device
 from sandbox.provisioning import is_provided
 
@@ -101,7 +101,7 @@ def _machine(inventory: Inventory) -> Machine:
     return Machine(
         system=f"{_system_name()}, {platform.machine()}",
         python=f"{platform.python_version()} ({sys.executable})",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=processors(),
         memory_bytes=memory.total,
         memory_free_bytes=memory.available,
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,

@@ -22,7 +22,7 @@ from agent.models.base import Model
 from agent.models.prices import DEFAULT_MODEL
 from agent.picture import Reference
 from agent.pipeline import reconstruct
-from agent.runs.budget import Ledger
+from agent.runs.budget import Ledger, longest_minutes
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
 from agent.runs.room import Room
@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 LOG_BYTES, OLDER_LOGS = 8 * MIB, 3
 VERSION = 1
 """Of the run folder's format; a run of another is not resumed."""
-SPARE, LEAST_SPARE_MINUTES = 0.1, 15.0
-"""Of a run's time, for what must be done once it is up: the last call's end, the final render, the proof."""
 
 
 def _begun(
@@ -158,20 +156,21 @@ def _facts(folder: RunFolder, ledger: Ledger) -> Callable[[], dict[str, Any]]:
 @contextlib.contextmanager
 def _bounded(ledger: Ledger, config: Config, say: Callable[[str], None]) -> Iterator[None]:
     """Interrupt a run that goes far beyond its time, which it looks at between calls: whatever it waits for hangs."""
-    minutes, spent = config.budget.minutes, ledger.spent().minutes
-    left = max(0.0, minutes - spent) + max(SPARE * minutes, LEAST_SPARE_MINUTES)
+    minutes, ended = config.budget.minutes, threading.Event()
 
-    def interrupt() -> None:
-        say(f"the run has taken {spent + left:.0f} minutes, far beyond its {minutes:.10g}: it is stopped")
+    def watch() -> None:
+        """By the ledger, from which the time without room on a disk is left out."""
+        while (left := longest_minutes(minutes) - ledger.spent().minutes) > 0:
+            if ended.wait(60 * left):
+                return
+        say(f"the run has taken {ledger.spent().minutes:.0f} minutes, far beyond its {minutes:.10g}: it is stopped")
         os.kill(os.getpid(), signal.SIGUSR1)
 
-    watch = threading.Timer(60 * left, interrupt)
-    watch.daemon = True
-    watch.start()
+    threading.Thread(target=watch, name="bound", daemon=True).start()
     try:
         yield
     finally:
-        watch.cancel()
+        ended.set()
 
 
 @contextlib.contextmanager
@@ -268,4 +267,4 @@ def begun_as(folder: RunFolder) -> tuple[dict[str, Any], Config]:
 
 
 def ledger_of(folder: RunFolder, config: Config) -> Ledger:
-    return Ledger(folder.ledger, config.budget, folder.history().minutes)
+    return Ledger(folder.ledger, config.budget, folder.history().minutes, folder.fence)

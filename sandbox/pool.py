@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 import zmq
 
 from protocol.errors import BlenderError, BreakerOpen, ProcessFault, RequestFailed, SetupFailed
@@ -30,6 +29,7 @@ from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender
 from sandbox.judging import Judge
 from sandbox.limits import GIB, Limits, Recycled, Recycling
+from sandbox.machine import available_bytes, processors
 from sandbox.nannies import NannyProcess
 from sandbox.nanny.requests import Settings
 from sandbox.scratch import Scratch
@@ -136,8 +136,8 @@ class Pool:
     def side_by_side(self, wanted: int) -> int:
         """How many sessions this machine bears at the same time: at least one, at most as many as are wanted."""
         need = min(self.limits.memory_bytes, TYPICAL_BYTES)
-        room = (_available_bytes() - (STANDBY_BYTES if self._keeps_standby else 0)) // need
-        return max(1, min(wanted, room, _processors()))
+        room = (available_bytes() - (STANDBY_BYTES if self._keeps_standby else 0)) // need
+        return max(1, min(wanted, room, processors()))
 
     def root(self) -> Snapshot:
         """The empty start, made once, by a process that ran no generated code."""
@@ -366,18 +366,3 @@ class Pool:
                 draft.check()
                 judge.open(draft.path)
                 return draft.adopt(None, None, judge.fingerprint())
-
-
-def _available_bytes() -> int:
-    """What the machine, or the container we are in, can still give."""
-    available = int(psutil.virtual_memory().available)
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except OSError:
-        return available
-    return available if limit == "max" else min(available, int(limit) - used)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -172,10 +172,10 @@ class SnapshotStore:
         with self._placing:
             self._spare = dict.fromkeys(ids)
 
-    def prune(self, is_enough: Callable[[], bool]) -> tuple[int, int]:
-        """Remove files that can be spared until it is enough; how many, and their bytes."""
+    def prune(self, is_enough: Callable[[int], bool]) -> tuple[int, int]:
+        """Remove files that can be spared until so many freed bytes are enough; how many files, and their bytes."""
         files, freed = 0, 0
-        while self._spare and not is_enough():
+        while self._spare and not is_enough(freed):
             with self._placing, contextlib.suppress(FileNotFoundError):
                 path = self.path(next(iter(self._spare)))
                 del self._spare[path.stem]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from collections import Counter
@@ -24,18 +25,20 @@ from agent.farm.openjd import engine as openjd
 from agent.farm.outcomes import outcomes
 from agent.farm.slurm import engine as slurm
 from agent.farm.task import MAX_ATTEMPTS
+from agent.runs.budget import longest_minutes
 from agent.runs.folder import write_json
 from protocol.models import Value
 from sandbox.calling import command
+from sandbox.machine import processors
 
 if TYPE_CHECKING:
     from agent.farm.settings import Bounds, RunsTold
 
 BELOW_THE_BAR, UNFINISHED = 3, 75
-SPARE = 1.1
-"""An engine's time limit is so much longer than the run's own, which ends it in good order."""
-SPARE_MINUTES = 20.0
-"""On this machine it is longer than what a run allows itself: this is for one that does not even see its clock."""
+START_MINUTES = 5.0
+"""An engine's time limit is so much longer than what a run allows itself: it starts, and is warned early."""
+OPTIONS_OF = {"slurm": ("at_once", "licenses", "gres", "sbatch"), "openjd": ("slots", "write_only")}
+"""What only one engine knows."""
 
 
 class Submission(Value):
@@ -51,20 +54,20 @@ class Submission(Value):
 def batch(options: argparse.Namespace) -> int:
     """Every row of a manifest on this machine; 0 when each is final."""
     from agent.commands import make_model
-    from agent.farm.local import LocalBatch, at_once_here, cores_here
+    from agent.farm.local import LocalBatch, at_once_here
     from agent.farm.overview import Overview
 
     told, bounds, begun = _begun(options)
     make_model(told.config)  # raises what each row would fail with
     at_once = options.at_once or at_once_here()
-    threads = () if told.options.threads else ("--threads", str(max(1, cores_here() // at_once)))
+    threads = () if told.options.threads else ("--threads", str(max(1, processors() // at_once)))
     most = {"max_attempts": told.options.max_attempts} if told.options.max_attempts else {}
     with Overview() as overview:
         rows = LocalBatch(
             begun,
             [*_row(begun, told), *threads],
             at_once=at_once,
-            minutes=SPARE * bounds.minutes + SPARE_MINUTES,
+            minutes=longest_minutes(bounds.minutes) + START_MINUTES,
             retry_failed=options.retry_failed,
             tell=overview,
             **most,
@@ -75,14 +78,21 @@ def batch(options: argparse.Namespace) -> int:
 
 def submit(options: argparse.Namespace) -> int:
     """Hand a batch to a farm's engine."""
-    told, _, begun = _begun(options)
-    submission = Submission(engine=options.engine, command=tuple(_row(begun, told)), wanted=_wanted(options, told))
+    _refuse_strange_options(options, options.engine)
+    told, bounds, begun = _begun(options)
+    threads = () if told.options.threads else ("--threads", str(options.cpus))
+    wanted = _wanted(options, told, bounds)
+    submission = Submission(engine=options.engine, command=(*_row(begun, told), *threads), wanted=wanted)
     return _hand_in(begun, submission, [row.index for row in begun.rows], options)
 
 
 def retry(options: argparse.Namespace) -> int:
     """Hand in again what is not final, and with --failed what has failed for good."""
     begun, before = open_batch(options.root), _submission(options.root)
+    _refuse_strange_options(options, before.engine)
+    if before.engine == "slurm" and slurm.queue(before.jobs):
+        jobs = " ".join(before.jobs)
+        raise UsageError(f"rows of {begun.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
     wanted = ("failed",) if options.failed else ()
     left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
     if not left:
@@ -144,9 +154,16 @@ def _refuse_too_dear(bound: float | None, most: float | None, rows: int) -> None
         raise UsageError(message, f"Lower --max-cost to {bound / rows:.2f}, or raise --batch-max-cost.")
 
 
-def _wanted(options: argparse.Namespace, told: RunsTold) -> dict[str, Any]:
-    most = told.options.max_minutes
-    minutes = options.minutes or (round(SPARE * most) + 1 if most else None)
+def _refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
+    """Raises UsageError for what only another engine knows."""
+    for other, names in OPTIONS_OF.items():
+        if other != engine and (given := [name for name in names if getattr(options, name, None)]):
+            option = given[0].replace("_", "-")
+            raise UsageError(f"--{option} is for --engine {other}.", f"Leave it out with {engine}.")
+
+
+def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict[str, Any]:
+    minutes = options.minutes or math.ceil(longest_minutes(bounds.minutes) + START_MINUTES)
     shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
@@ -164,7 +181,7 @@ def _hand_in(
 ) -> int:
     """`more`: what the rows are told this time alone."""
     collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
-    run = [*submission.command, "--threads", str(submission.wanted["cpus"]), *more]
+    run = [*submission.command, *more]
     if submission.engine == "slurm":
         wanted = slurm.Wanted(**submission.wanted)
         jobs = slurm.submit(batch, indices, run, wanted)

@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import psutil
-
 from agent.errors import NodeUnfit
 from agent.farm.batch import Batch
 from agent.farm.manifest import Row
@@ -28,6 +26,7 @@ from agent.runs.failed import attempts_since_failure
 from agent.runs.folder import RunFolder
 from sandbox.limits import GIB, MIB
 from sandbox.logs import keep_end
+from sandbox.machine import available_bytes, processors
 
 ROW_BYTES = 2 * GIB
 """What a run with an active Blender and a standby takes at the default sizes."""
@@ -156,7 +155,7 @@ class LocalBatch:
         """What a row's exit code means; what its folder says is what counts."""
         outcome = outcome_of(self.batch.root / task.row.id, task.row)
         self._unfit, self._why_unfit = (self._unfit + 1, outcome.message) if code == UNFIT else (0, "")
-        if outcome.is_final or code in (WRONG_USAGE, UNFIT):
+        if outcome.is_final or code in (WRONG_USAGE, UNFIT) or task.starts >= self._max_attempts:
             self.ended[task.row.index] = outcome
         else:
             task.why = outcome.message or f"ended with {code}"
@@ -177,17 +176,13 @@ class LocalBatch:
                 _end(process)
 
 
-def cores_here() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def at_once_here() -> int:
     """How many rows this machine bears at the same time."""
-    return max(1, min(cores_here() // ROW_CORES, int(psutil.virtual_memory().available // ROW_BYTES)))
+    return max(1, min(processors() // ROW_CORES, available_bytes() // ROW_BYTES))
 
 
 def _has_room() -> bool:
-    return bool(psutil.virtual_memory().available > ROW_BYTES)
+    return available_bytes() > ROW_BYTES
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -136,6 +136,8 @@ def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
+        while names and not names[-1]:  # columns that a spreadsheet ends each line with
+            del names[-1]
         if names and "image" not in names:
             message = f"the manifest {path} has no column 'image', only {', '.join(map(repr, names))[:200]}."
             raise UsageError(message, "Its first line names the columns: id,image,seed")
@@ -143,9 +145,9 @@ def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UsageError(f"the manifest {path} has two columns {repeated[0]!r}.", "Remove one.")
         reader.fieldnames = names
         for entry in reader:
-            if "" in entry:
+            if any(entry.get("", ())):
                 raise UsageError(f"{path}, line {reader.line_num}: has more fields than columns.", "Quote commas.")
-            yield reader.line_num, _nested({name: text.strip() for name, text in entry.items() if text})
+            yield reader.line_num, _nested({name: text.strip() for name, text in entry.items() if name and text})
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num}: {error}.", "Correct the quotes there.") from None
 

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,15 @@ from agent.runs.journal import Patience, append
 from protocol.models import Value
 
 log = logging.getLogger(__name__)
+
+
+SPARE, LEAST_SPARE_MINUTES = 0.1, 15.0
+"""Of a run's time, for what must be done once it is up: the last call's end, the final render, the proof."""
+
+
+def longest_minutes(minutes: float) -> float:
+    """How old a run of so many minutes may become: one that is older hangs."""
+    return minutes + max(SPARE * minutes, LEAST_SPARE_MINUTES)
 
 
 class BudgetReached(Exception):
@@ -48,8 +57,10 @@ class Ledger:
     `minutes` is what else is known of the time that earlier attempts took, after their last call.
     """
 
-    def __init__(self, path: Path, budget: Budget, minutes: float = 0.0) -> None:
-        self._path, self._budget = path, budget
+    def __init__(
+        self, path: Path, budget: Budget, minutes: float = 0.0, fence: Callable[[], None] = lambda: None
+    ) -> None:
+        self._path, self._budget, self._fence = path, budget, fence
         self.room = Patience()
         self.was_reached = False
         """Whether something was not done because of a bound, which may be raised."""
@@ -116,6 +127,7 @@ class Ledger:
             self._usd = None if self._usd is None or usage.usd is None else self._usd + usage.usd
 
     def _append(self, line: bytes) -> None:
+        self._fence()  # who took the run over has booked this call already
         with self._path.open("ab", buffering=0) as file:
             append(file, line)
 

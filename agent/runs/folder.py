@@ -17,7 +17,7 @@ from typing import Any
 from agent.config import Budget
 from agent.errors import NO_ROOM, Interrupted, NodeUnfit, UsageError
 from agent.runs.journal import PART, read_journal, write_atomically
-from agent.runs.lease import Lease, live_holder
+from agent.runs.lease import Lease, RunHeld, live_holder
 from protocol.models import Value
 from sandbox.calling import command
 
@@ -169,7 +169,10 @@ class RunFolder:
 
     def held(self) -> bool:
         """Whether a live process works in the run now."""
-        return live_holder(self.path) is not None
+        try:
+            return live_holder(self.path) is not None
+        except RunHeld:
+            return True
 
     def move_aside(self) -> Path:
         """Make room for a new run, and say where the old one is now; raises Interrupted while somebody works in it."""

@@ -113,9 +113,12 @@ class Journal:
     def note(self, event: str, **facts: Any) -> None:
         """Append one event; returns when it is on disk."""
         line = _encoded({"at": round(time.time(), 3), "event": event, **facts})
-        self._fence()
         with self._lock:
-            self.room.patiently(lambda: append(self._file, line + b"\n"))
+            self.room.patiently(lambda: self._append(line + b"\n"))
+
+    def _append(self, line: bytes) -> None:
+        self._fence()  # a wait for room may have been long
+        append(self._file, line)
 
     def blender_told(self, conversation: str) -> BlenderTold | None:
         """The Blender that a recorded conversation was begun with: asked again, it is told the same."""

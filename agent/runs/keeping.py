@@ -41,18 +41,20 @@ def let_go(run: Opened) -> None:
         return
     disk = run.config.disk
     run.store.can_spare(spare_snapshots(read_journal(run.folder.journal), run.store))
-    run.room.make_room = lambda: _told(run, *run.store.prune(lambda: not run.room.lacking()))
+    run.room.make_room = lambda: _told(run, *run.store.prune(lambda _: not run.room.lacking()))
 
-    def is_enough() -> bool:
+    held = run.store.file_bytes()
+
+    def is_enough(freed: int) -> bool:
         free = shutil.disk_usage(run.folder.path).free
-        return run.store.file_bytes() <= disk.snapshots_mib * MIB and free >= disk.start_mib * MIB
+        return held - freed <= disk.snapshots_mib * MIB and free >= disk.start_mib * MIB
 
     files, freed = run.store.prune(is_enough)
     if files:
         _told(run, files, freed)
         run.journal.note("pruned", files=files, bytes=freed)
-    if (held := run.store.file_bytes()) > disk.snapshots_mib * MIB:
-        over = f"snapshots take {held // MIB:,} MiB, more than the {disk.snapshots_mib:,} that they should"
+    if held - freed > disk.snapshots_mib * MIB:
+        over = f"snapshots take {(held - freed) // MIB:,} MiB, more than the {disk.snapshots_mib:,} that they should"
         run.console.say_once(f"{over}: all of them may still be needed")
 
 

@@ -78,9 +78,9 @@ class Lease:
         self.holder: Holder
 
     def __enter__(self) -> Lease:
+        epoch = _newest_epoch(self._folder) + 1  # before the look: who takes it meanwhile makes this very mark
         if (other := live_holder(self._folder, WATCH_S)) is not None:
             raise RunHeld(f"{self._folder} is being worked on by {other}.", "Wait, or stop it.")
-        epoch = _newest_epoch(self._folder) + 1
         try:
             if _is_being_taken(self._folder, epoch - 1):
                 raise FileExistsError
@@ -137,9 +137,18 @@ class Lease:
 
 def live_holder(folder: Path, watch_s: float = 0.0) -> Holder | None:
     """Who holds the run now; None for a run that is free, or whose holder has ended or is taken for dead: after it was
-    watched for a while and gave no sign of life, where that is wanted."""
-    holder = read_holder(folder)
-    if holder is None or holder.released:
+    watched for a while and gave no sign of life, where that is wanted.
+
+    Raises OSError where a disk does not say, and RunHeld where a fresh lease cannot be understood: neither is free."""
+    try:
+        holder = Holder.model_validate_json((folder / "lease.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        if _is_fresh(folder / "lease.json"):
+            raise RunHeld(f"{folder / 'lease.json'} cannot be understood.", "Try again in two minutes.") from None
+        return None
+    if holder.released:
         return None
     if holder.space == _space():
         return holder if _started(holder.pid) == holder.started else None

@@ -1,9 +1,11 @@
 """A run belongs to one process at a time, and one that was taken for dead writes nothing more."""
 
+import errno
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from agent.errors import Interrupted
 from agent.runs import lease
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
-from agent.runs.lease import Lease, LeaseLost, live_holder, read_holder
+from agent.runs.lease import Lease, LeaseLost, RunHeld, live_holder, read_holder
 
 HOLD = "import sys, time; from pathlib import Path; from agent.runs.lease import Lease\n"
 HOLD += "with Lease(Path(sys.argv[1])) as held: print(held.holder.epoch, flush=True); time.sleep(float(sys.argv[2]))"
@@ -113,8 +115,43 @@ def test_a_lease_that_cannot_be_read_is_taken_with_a_higher_epoch(tmp_path):
         pass
     (tmp_path / "lease.json").write_text("{half")
     os.utime(tmp_path / ".lease-1", (0, 0))
+    with pytest.raises(RunHeld, match="cannot be understood"), Lease(tmp_path):
+        pass  # for it is fresh, and may be that of another version of this program
+    os.utime(tmp_path / "lease.json", (0, 0))
     with Lease(tmp_path) as taken:
         assert taken.holder.epoch == 2
+
+
+def test_one_that_judged_before_another_took_the_run_does_not_get_it(tmp_path, monkeypatch):
+    look = lease.live_holder
+
+    def overtaken(folder, watch_s=0.0):
+        monkeypatch.setattr(lease, "live_holder", look)
+        judged = look(folder, watch_s)
+        first.__enter__()
+        return judged
+
+    first = Lease(tmp_path)
+    monkeypatch.setattr(lease, "live_holder", overtaken)
+    with pytest.raises(RunHeld), Lease(tmp_path):
+        pass
+    first.check()
+    first.__exit__(None, None, None)
+
+
+def test_a_disk_that_does_not_say_who_holds_a_run_gives_it_to_nobody(tmp_path, monkeypatch):
+    with Lease(tmp_path):
+        read = Path.read_bytes
+
+        def stale(path):
+            if path.name == "lease.json":
+                raise OSError(errno.ESTALE, "Stale file handle", str(path))
+            return read(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", stale)
+            with pytest.raises(OSError, match="Stale"), Lease(tmp_path):
+                pass
 
 
 def test_the_heartbeat_goes_on_while_the_run_is_held(tmp_path, monkeypatch):

@@ -46,6 +46,10 @@ def test_what_spreadsheets_write_is_read(write):
     assert [(row.id, row.image.name) for row in rows] == [("one", "a, b.png")]
 
 
+def test_empty_columns_at_the_end_of_lines_mean_nothing(write):
+    assert [row.id for row in read_manifest(write("image,seed,,\na.png,1,,\nb.png,,,\n")).rows] == ["a", "b"]
+
+
 def test_another_row_makes_another_digest(write):
     first = read_manifest(write("image\na.png\nb.png\n")).digest
     assert first == read_manifest(write("image\na.png\nb.png\n", "copy.csv")).digest

@@ -206,9 +206,10 @@ import sys, time
 from pathlib import Path
 from agent import opening
 from agent.config import Budget, Config
+from agent.runs import budget
 from agent.runs.budget import Ledger
 from agent.runs.stopping import stopping
-opening.LEAST_SPARE_MINUTES = 0.0
+budget.LEAST_SPARE_MINUTES = 0.0
 ledger, config = Ledger(Path(sys.argv[1]), Budget()), Config(budget=Budget(minutes=0.01))
 with stopping(), opening._bounded(ledger, config, print):
     time.sleep(20)

@@ -106,12 +106,12 @@ def test_all_sessions_share_one_empty_start(make):
 
 def test_no_more_sessions_than_memory_and_processors_bear(make, monkeypatch):
     pool = make()
-    monkeypatch.setattr("sandbox.pool._processors", lambda: 8)
+    monkeypatch.setattr("sandbox.pool.processors", lambda: 8)
     for available, sessions in ((100 << 30, 4), (3 << 30, 3), (1 << 30, 1), (0, 1)):
-        monkeypatch.setattr("sandbox.pool._available_bytes", lambda available=available: available)
+        monkeypatch.setattr("sandbox.pool.available_bytes", lambda available=available: available)
         assert pool.side_by_side(4) == sessions
-    monkeypatch.setattr("sandbox.pool._processors", lambda: 2)
-    monkeypatch.setattr("sandbox.pool._available_bytes", lambda: 100 << 30)
+    monkeypatch.setattr("sandbox.pool.processors", lambda: 2)
+    monkeypatch.setattr("sandbox.pool.available_bytes", lambda: 100 << 30)
     assert pool.side_by_side(4) == 2
 
 

@@ -36,7 +36,7 @@ class Wanted(Value):
     """What each task of a batch asks the cluster for."""
 
     at_once: int | None = None
-    """Most tasks that run at the same time."""
+    """Most tasks that run at the same time; of several arrays one begins when the one before has ended."""
     licenses: str = ""
     """Of the cluster, one for each run that may talk to the model's service: "vlm:1"."""
     gres: str = ""
@@ -61,7 +61,8 @@ def submit(batch: Batch, indices: Sequence[int], run: Sequence[str], wanted: Wan
             chunk = [index - offset * _chunk() for index in indices if index // _chunk() == offset]
             script = batch.folder / ("run.sbatch" if number == 0 else f"run-{number + 1}.sbatch")
             write_atomically(script, _script(batch, chunk, offset * _chunk(), run, wanted))
-            jobs.append(_call("sbatch", "--parsable", str(script)).split(";")[0])
+            in_turn = [f"--dependency=afterany:{jobs[-1]}"] if wanted.at_once and jobs else []
+            jobs.append(_call("sbatch", "--parsable", *in_turn, str(script)).split(";")[0])
     return jobs
 
 
@@ -159,7 +160,8 @@ def _chunk() -> int:
 
 def _requeues(code: int) -> bool:
     found = re.search(r"^RequeueExit\s*=\s*(\S+)", _config(), re.MULTILINE)
-    return found is not None and str(code) in found[1].split(",")
+    ranges = [part.partition("-") for part in found[1].split(",")] if found else []
+    return any(first.isdigit() and int(first) <= code <= int(last or first) for first, _, last in ranges)
 
 
 @functools.cache
