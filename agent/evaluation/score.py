@@ -14,7 +14,7 @@ from agent.evaluation.alignment import Side
 from protocol.models import Value
 
 
-class Unavailable(Exception):  # noqa: N818 - an outcome, told as such
+class Unavailable(Exception):
     """Why a metric has no value: for any pair (weights that are not there), or for this one (no silhouette)."""
 
     def __init__(self, reason: str) -> None:
