@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.exit_codes import NODE_UNFIT
 from protocol.models import Value
 from sandbox.discovery import (
     INSTALL_ONE,
@@ -19,7 +20,6 @@ from sandbox.discovery import (
     wanted_blender,
 )
 
-NODE_UNFIT = 69
 _HOW = {"binary": "a binary", "wheel": "a Python wheel"}
 _WHERE = {"BLENDER": "named by BLENDER", "PATH": "on PATH", "usual place": "in the usual places", "wheel": "a wheel"}
 _SPELT = {"cycles": "Cycles", "eevee": "EEVEE", "workbench": "Workbench", "gltf": "glTF", "usd": "USD", "obj": "OBJ"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from agent.progress import FORMATS
-from protocol.models import GpuKind
+from protocol.gpu import GpuKind
 from protocol.printable import printable
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
             parser.add_argument("--json", action="store_true")
         if name == "collect":
             parser.add_argument("--strict", action="store_true", help=STRICT)
+            text = "Slurm: do it again when rows that were handed in again for other nodes have ended"
+            parser.add_argument("--follow", action="store_true", help=text)
         if name == "retry":
             parser.add_argument("--failed", action="store_true", help="what has failed for good too")
             parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")

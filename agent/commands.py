@@ -15,6 +15,7 @@ from agent.config import Config, load_config, with_budget, with_model
 from agent.console import Screen, answer
 from agent.delivery import Result
 from agent.errors import ConfigurationError, InputUnreadable, UsageError
+from agent.exit_codes import BELOW_THE_BAR
 from agent.last_screen import last_screen
 from agent.models.base import Model
 from agent.opening import begun_as, identity, ledger_of, pool_of, work_in
@@ -37,7 +38,6 @@ from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender
 from sandbox.scratch import parent as scratch_parent
 
-BELOW_THE_BAR = 3
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
 

@@ -29,7 +29,8 @@ from pydantic_core import ErrorDetails
 from agent.errors import ConfigurationError, UsageError
 from agent.models.base import Role
 from agent.models.claude import Effort, key_present
-from protocol.models import Gpu, GpuKind, Value
+from protocol.gpu import GpuKind
+from protocol.models import Gpu, Value
 from sandbox.confinement.levels import parse_wanted
 from sandbox.limits import MIB, Limits, Recycling
 

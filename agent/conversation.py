@@ -92,7 +92,8 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
         with run.ledger.reserved(worst), _in_flight(run, key, place, worst):
             with run.console.waiting(f"waiting for the model ({run.model.name})"):
                 reply = as_text(run.model.reply(request))
-            run.ledger.book(place, reply.model, reply.usage, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            run.ledger.book(key, place, reply.model, reply.usage, seconds, retries=reply.retries)
         return reply
 
     return run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
@@ -115,7 +116,8 @@ def _in_flight(run: Run, key: str, place: Place, worst: Usage) -> Iterator[None]
 def book_lost(journal: Journal, ledger: Ledger) -> int:
     """Book the calls that were under way when the run was killed, at the most they can have cost; how many."""
     for key, entry in journal.in_flight.items():
-        ledger.book(Place.model_validate(entry["place"]), entry["model"], Usage.model_validate(entry["worst"]), 0.0)
+        place, worst = Place.model_validate(entry["place"]), Usage.model_validate(entry["worst"])
+        ledger.book(key, place, entry["model"], worst, 0.0, answered=False)
         journal.note("lost", key=key)
     return len(journal.in_flight)
 

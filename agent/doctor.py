@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from agent.blenders import NODE_UNFIT, Inventory, Listed, Missing, lines, missing_lines, take_inventory
+from agent.blenders import Inventory, Listed, Missing, lines, missing_lines, take_inventory
+from agent.exit_codes import NODE_UNFIT
 from agent.models.claude import key_present
 from protocol.models import Value
 from sandbox.confinement import probes

@@ -23,7 +23,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from protocol.errors import BlenderError
-from protocol.models import Gpu, GpuKind, Made, PresetView, RenderReply, RenderRequest
+from protocol.gpu import GpuKind
+from protocol.models import Gpu, Made, PresetView, RenderReply, RenderRequest
 from sandbox.confinement import probes
 from sandbox.confinement.levels import Level
 from sandbox.discovery import Blender, find_blender

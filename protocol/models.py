@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt
 
+from protocol.gpu import GpuKind
 from protocol.printable import on_one_line
 
 Vector = tuple[float, float, float]
@@ -148,8 +149,6 @@ View = TargetView | OrbitView | PositionView | PresetView
 
 
 Engine = Literal["cycles", "eevee", "workbench"]
-GpuKind = Literal["OPTIX", "CUDA", "HIP", "ONEAPI", "METAL"]
-"""What Cycles calls the ways to use a graphics card."""
 Gpu = bool | GpuKind
 """Which graphics cards to render with: none, those of the best kind that there is, those of one kind."""
 Sentence = Annotated[str, Field(max_length=500), AfterValidator(on_one_line)]

@@ -26,7 +26,7 @@ from protocol.models import Value
 
 THUMBNAIL_PX = 200
 COLUMNS = ("index", "id", "state", "failure_class", "psnr_db", "ssim", "iou", "rebuild", "usd", "calls", "tokens",
-           "minutes", "attempts", "host", "scene", "render", "message")  # fmt: skip
+           "minutes", "rounds", "attempts", "host", "scene", "render", "message", "log_tail")  # fmt: skip
 
 
 class Totals(Value):
@@ -82,7 +82,8 @@ def _csv(root: Path, outcomes: Sequence[Outcome]) -> str:
     writer.writeheader()
     for each in outcomes:
         places = {"scene": _below(root, each.scene), "render": _below(root, each.render)}
-        writer.writerow({**each.model_dump(mode="json"), **places, "message": _harmless(each.message)})
+        words = {"message": _harmless(each.message), "log_tail": _harmless(each.log_tail)}
+        writer.writerow({**each.model_dump(mode="json"), **places, **words})
     return text.getvalue()
 
 

@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from agent.console import answer
 from agent.errors import NodeUnfit, UsageError
+from agent.exit_codes import BELOW_THE_BAR, GO_ON_LATER
 from agent.farm.batch import Batch, begin_batch, open_batch
 from agent.farm.collecting import collect as write_report
 from agent.farm.collecting import totals_of
@@ -26,7 +27,8 @@ from agent.farm.outcomes import outcomes
 from agent.farm.slurm import engine as slurm
 from agent.farm.task import MAX_ATTEMPTS
 from agent.runs.budget import longest_minutes
-from agent.runs.folder import write_json
+from agent.runs.failed import forget
+from agent.runs.folder import RunFolder, write_json
 from protocol.models import Value
 from sandbox.calling import command
 from sandbox.machine import processors
@@ -34,7 +36,6 @@ from sandbox.machine import processors
 if TYPE_CHECKING:
     from agent.farm.settings import Bounds, RunsTold
 
-BELOW_THE_BAR, UNFINISHED = 3, 75
 START_MINUTES = 5.0
 """An engine's time limit is so much longer than what a run allows itself: it starts, and is warned early."""
 OPTIONS_OF = {"slurm": ("at_once", "licenses", "gres", "sbatch"), "openjd": ("slots", "write_only")}
@@ -90,15 +91,17 @@ def retry(options: argparse.Namespace) -> int:
     """Hand in again what is not final, and with --failed what has failed for good."""
     begun, before = open_batch(options.root), _submission(options.root)
     _refuse_strange_options(options, before.engine)
-    if before.engine == "slurm" and slurm.queue(before.jobs):
-        jobs = " ".join(before.jobs)
+    if before.engine == "slurm" and (queued := slurm.queue(_jobs(begun, before))):
+        jobs = " ".join(_without_tasks(queued))
         raise UsageError(f"rows of {begun.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
     wanted = ("failed",) if options.failed else ()
     left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
     if not left:
         answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
         return 0
-    return _hand_in(begun, before, left, options, ["--retry-failed"] if options.failed else [])
+    for index in left:
+        forget(RunFolder(begun.root / begun.rows[index - 1].id))
+    return _hand_in(begun, before, left, options)
 
 
 def status(options: argparse.Namespace) -> int:
@@ -106,7 +109,7 @@ def status(options: argparse.Namespace) -> int:
     begun = open_batch(options.root)
     found = outcomes(begun.root, begun.rows)
     totals = totals_of(found)
-    queue = _queue(options.root)
+    queue = _queue(begun)
     if options.json:
         rows = [each.model_dump(mode="json") for each in found]
         answer(
@@ -117,12 +120,17 @@ def status(options: argparse.Namespace) -> int:
         )
     else:
         answer("\n".join([_summary(begun, found), *_under_way(found), *_queue_lines(queue)]))
-    return 0 if totals.is_final else UNFINISHED
+    return 0 if totals.is_final else GO_ON_LATER
 
 
 def collect(options: argparse.Namespace) -> int:
-    """Write batch.json, batch.csv and batch.html; 0 only if every row is final."""
-    return _collected(open_batch(options.root), options.strict)
+    """Write batch.json, batch.csv and batch.html; 0 only if every row is final. With --follow, which a job of Slurm's
+    is told, it is done again once rows have ended that were handed in again for other nodes."""
+    begun = open_batch(options.root)
+    code = _collected(begun, options.strict)
+    if options.follow and (left := _without_tasks(slurm.queue(slurm.moved_to(begun)))):
+        slurm.submit_after(begun, left, _report(begun, "--follow"), slurm.Wanted(**_submission(begun.root).wanted))
+    return code
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,27 +185,38 @@ def _hand_in(
     submission: Submission,
     indices: Sequence[int],
     options: argparse.Namespace,
-    more: Sequence[str] = (),
 ) -> int:
-    """`more`: what the rows are told this time alone."""
-    collecting = [sys.executable, "-m", "agent", "farm", "collect", str(batch.root)]
-    run = [*submission.command, *more]
+    run = submission.command
     if submission.engine == "slurm":
         wanted = slurm.Wanted(**submission.wanted)
         jobs = slurm.submit(batch, indices, run, wanted)
-        report = slurm.submit_after(batch, jobs, collecting, wanted)
+        report = slurm.submit_after(batch, jobs, _report(batch, "--follow"), wanted)
         write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
         answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
                f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
         return 0
     write_json(batch.folder / "submission.json", submission.model_dump())
-    path = openjd.write_template(batch, indices, run, collecting, openjd.Wanted(**submission.wanted))
+    path = openjd.write_template(batch, indices, run, _report(batch), openjd.Wanted(**submission.wanted))
     openjd.check(path)
     if options.write_only:
         answer(f"The job is described in {path}. Run it: openjd run {shlex.quote(str(path))}, or submit it to a farm.")
         return 0
     openjd.run_here(path, indices)
     return _collected(batch, strict=False)
+
+
+def _report(batch: Batch, *options: str) -> list[str]:
+    """The command that writes it, as an engine calls it."""
+    return [sys.executable, "-m", "agent", "farm", "collect", *options, str(batch.root)]
+
+
+def _jobs(batch: Batch, submission: Submission) -> list[str]:
+    return [*submission.jobs, *slurm.moved_to(batch)]
+
+
+def _without_tasks(queue: Iterable[str]) -> list[str]:
+    """The jobs whose tasks are still in the queue."""
+    return list(dict.fromkeys(task.partition("_")[0] for task in queue))
 
 
 def _submission(root: Path) -> Submission:
@@ -212,7 +231,7 @@ def _collected(batch: Batch, strict: bool) -> int:
     totals = write_report(batch.root, batch.title, found)
     answer(f"{_summary(batch, found)}\nreport     {batch.root / 'batch.html'}")
     if not totals.is_final:
-        return UNFINISHED
+        return GO_ON_LATER
     return BELOW_THE_BAR if strict and totals.states.keys() - {"accepted"} else 0
 
 
@@ -249,12 +268,13 @@ class Queue(Value):
     """Why the engine could not be asked."""
 
 
-def _queue(root: Path) -> Queue:
+def _queue(batch: Batch) -> Queue:
     try:
-        submission = _submission(root)
+        submission = _submission(batch.root)
         if submission.engine != "slurm":
             return Queue()
-        return Queue(jobs=submission.jobs, rows=dict(Counter(slurm.queue(submission.jobs).values())))
+        queue = slurm.queue(_jobs(batch, submission))
+        return Queue(jobs=tuple(_without_tasks(queue)), rows=dict(Counter(queue.values())))
     except UsageError:  # nothing was submitted
         return Queue()
     except NodeUnfit as error:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent.errors import NodeUnfit
+from agent.exit_codes import NODE_UNFIT, WRONG_USAGE
 from agent.farm.batch import Batch
 from agent.farm.manifest import Row
 from agent.farm.outcomes import Outcome, outcome_of
@@ -38,7 +39,6 @@ END_S = 4.0
 """For a row to stop by itself when it is asked to."""
 OUTPUT_BYTES = MIB
 """Of a row's output, above which its older half is cut off when the row is started again."""
-WRONG_USAGE, UNFIT = 64, 69
 UNFIT_AT_MOST = 3
 """Rows one after the other that this machine cannot do before the batch starts no more: they would fare no better."""
 
@@ -154,8 +154,8 @@ class LocalBatch:
     def _take(self, task: Task, code: int) -> None:
         """What a row's exit code means; what its folder says is what counts."""
         outcome = outcome_of(self.batch.root / task.row.id, task.row)
-        self._unfit, self._why_unfit = (self._unfit + 1, outcome.message) if code == UNFIT else (0, "")
-        if outcome.is_final or code in (WRONG_USAGE, UNFIT) or task.starts >= self._max_attempts:
+        self._unfit, self._why_unfit = (self._unfit + 1, outcome.message) if code == NODE_UNFIT else (0, "")
+        if outcome.is_final or code in (WRONG_USAGE, NODE_UNFIT) or task.starts >= self._max_attempts:
             self.ended[task.row.index] = outcome
         else:
             task.why = outcome.message or f"ended with {code}"

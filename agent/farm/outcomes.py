@@ -45,6 +45,8 @@ class Outcome(Value):
     usd: float | None = 0.0
     """None where the price of a call is not known."""
     minutes: float = 0.0
+    rounds: int = 0
+    """Of all its stages, as far as they are laid out."""
     attempts: int = 0
     host: str = ""
     job: str = ""
@@ -76,6 +78,7 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     facts: dict[str, Any] = {} if "calls" in spent else _spent(folder / "ledger.jsonl")
     facts |= {**_of_status(status), **_of_holder(holder), **_of_result(result)}
     facts["state"] = _state(folder, result, status, holder)
+    facts["rounds"] = sum(1 for _ in folder.glob("stages/*/round_*"))
     if facts["state"] not in FINAL_STATES:
         facts |= {name: status[name] for name in ("psnr_db", "ssim", "iou") if name in status}
     if facts["state"] in ("failed", "stopped", "lost"):

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
+from agent.exit_codes import DEFECT, GO_ON_LATER
 from agent.failures import Failed, Failure, failure_of
 from agent.farm.manifest import Row, read_row, refuse_missing_pictures
 from agent.farm.path_map import read_path_map
-from agent.runs.failed import attempts_since_failure, failed_before, note_ended, worn_out
+from agent.runs.failed import attempts_since_failure, defects, failed_before, forget, note_ended, worn_out
 from agent.runs.folder import RunFolder
 from agent.runs.lease import LeaseLost, RunHeld
 
 MAX_ATTEMPTS = 5
 """Of a row that is interrupted again and again: engines would start it without end."""
-INTERRUPTED = 75
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -35,8 +35,7 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
     if (failed := failed_before(folder)) is not None:
         if not (options.retry_failed or options.fresh):
             raise Failed(failed.failure())
-        with folder.lease():
-            folder.result.unlink(missing_ok=True)
+        forget(folder)
     most = options.max_attempts or MAX_ATTEMPTS
     try:
         if (before := attempts_since_failure(folder)) >= most and not options.fresh:
@@ -48,8 +47,6 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
     except (Exception, KeyboardInterrupt) as error:
         failure = _counted(folder, failure_of(error), most)
         note_ended(folder, failure)
-        if failure.is_defect:
-            raise
         raise Failed(failure) from error
 
 
@@ -69,7 +66,11 @@ def _for_row(options: argparse.Namespace, row: Row, folder: RunFolder) -> argpar
 
 
 def _counted(folder: RunFolder, failure: Failure, most: int) -> Failure:
-    """The last attempt that was interrupted is a failure for good."""
-    if failure.exit_code != INTERRUPTED or (attempts := attempts_since_failure(folder)) < most:
+    """A defect is tried once more, which may have been the node's; the last attempt that was interrupted is a failure
+    for good."""
+    if failure.exit_code == DEFECT and defects(folder) == 1:
+        message = f"{failure.message} It is tried once more."
+        return failure.model_copy(update={"exit_code": GO_ON_LATER, "message": message})
+    if failure.exit_code != GO_ON_LATER or (attempts := attempts_since_failure(folder)) < most:
         return failure
     return worn_out(folder, attempts, failure)

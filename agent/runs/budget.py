@@ -109,15 +109,30 @@ class Ledger:
                 return BudgetReached(what, limit)
         return None
 
-    def book(self, place: Place, model: str, usage: Usage, seconds: float) -> None:
+    def book(
+        self,
+        key: str,
+        place: Place,
+        model: str,
+        usage: Usage,
+        seconds: float,
+        *,
+        retries: int = 0,
+        answered: bool = True,
+    ) -> None:
+        """`key`: under which the reply is stored; `retries`: attempts that failed before it came; not `answered`: a
+        call that was under way when its process was killed, at the most that it can have cost."""
         tokens = _by_kind(usage)
         entry = {
             "at": round(time.time(), 3),
+            "key": key,
             "place": place.model_dump(),
             "model": model,
             "tokens": tokens,
             "usd": usage.usd,
             "seconds": round(seconds, 2),
+            "retries": retries,
+            "answered": answered,
             "minutes": round(self.spent().minutes, 3),
         }
         with self._lock:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from agent.config import Budget
 from agent.errors import Interrupted
+from agent.exit_codes import DEFECT, WRONG_USAGE
 from agent.failures import FINAL, Failure, FailureClass
 from agent.runs.budget import Ledger, Spending
 from agent.runs.folder import RunFolder, write_json
@@ -15,8 +16,8 @@ from agent.runs.journal import Journal, read_journal
 from agent.runs.lease import job_id
 from protocol.models import Value
 
-WRONG_USAGE = 64
-"""Leaves no trace: the folder may be another run's, and to find it out again costs nothing."""
+
+WORN_OUT = "WornOut"
 
 
 class FailedRun(Value):
@@ -38,7 +39,7 @@ def note_ended(folder: RunFolder, failure: Failure) -> None:
 
     Writes nothing where another process works in the run by now, where there is a scene, or where the disk refuses.
     """
-    if failure.exit_code == WRONG_USAGE:
+    if failure.exit_code == WRONG_USAGE:  # the folder may be another run's, and to find it out again costs nothing
         return
     with contextlib.suppress(OSError, Interrupted):
         folder.path.mkdir(exist_ok=True)
@@ -58,6 +59,19 @@ def failed_before(folder: RunFolder) -> FailedRun | None:
         return None
 
 
+def forget(folder: RunFolder) -> None:
+    """A run that has failed for good is one like any other again, with what it cost and all that it has come to."""
+    if failed_before(folder) is not None:
+        with folder.lease():
+            folder.result.unlink(missing_ok=True)
+
+
+def defects(folder: RunFolder) -> int:
+    """How often an attempt at the run ended with what may be a defect, so far."""
+    failures = (entry for entry in read_journal(folder.journal) if entry["event"] == "failed")
+    return sum(entry.get("exit_code") == DEFECT and entry.get("kind") != WORN_OUT for entry in failures)
+
+
 def attempts_since_failure(folder: RunFolder) -> int:
     """Processes that worked in the run since it last failed for good: tried again, it has all its attempts anew."""
     attempts = 0
@@ -74,7 +88,7 @@ def worn_out(folder: RunFolder, attempts: int, last: Failure | None = None) -> F
     before = folder.last_status() if last is None else last.model_dump()
     name = before.get("failure_class") or "interrupted"
     message = f"given up after {attempts} attempts: {before.get('message') or 'each was ended from outside'}"
-    return Failure.model_validate({"exit_code": 70, "failure_class": name, "message": message})
+    return Failure.model_validate({"exit_code": DEFECT, "failure_class": name, "message": message})
 
 
 def _note_final(folder: RunFolder, failure: Failure) -> None:
@@ -82,7 +96,7 @@ def _note_final(folder: RunFolder, failure: Failure) -> None:
     if folder.journal.exists() and attempts_since_failure(folder):  # which the run itself did not come to note
         journal = Journal(folder.path, folder.fence)
         said = failure.model_dump(include={"exit_code", "failure_class", "message"})
-        journal.note("failed", kind="WornOut", minutes=history.minutes, **said)
+        journal.note("failed", kind=WORN_OUT, minutes=history.minutes, **said)
         journal.close()
     spent = Spending()
     with contextlib.suppress(OSError):

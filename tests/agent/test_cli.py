@@ -197,7 +197,7 @@ def test_the_roles_that_may_be_named_are_those_that_there_are():
 def test_the_kinds_of_graphics_card_that_may_be_asked_for_are_those_that_blender_is_asked_for():
     from typing import get_args
 
-    from protocol.models import GpuKind
+    from protocol.gpu import GpuKind
 
     compat = ast.parse((ROOT / "blender_server" / "compat.py").read_text(encoding="utf-8"))
     (known,) = [one.value for one in compat.body if isinstance(one, ast.Assign) and one.targets[0].id == "GPU_KINDS"]

@@ -218,7 +218,7 @@ def test_a_budget_that_is_reached_says_the_option_that_raises_it(tmp_path, spent
     ledger = Ledger(tmp_path / "ledger.jsonl", Budget(**spent), minutes=8.0)
     place = Place(rollout=-1, stage="geometry", round=1, role="generator", ordinal=0)
     for _ in range(7):
-        ledger.book(place, "m", Usage(input_tokens=1_000_000), 1.0)
+        ledger.book("key", place, "m", Usage(input_tokens=1_000_000), 1.0)
     reached = ledger.reached()
     assert f"{limit:,} {what}" in str(reached)
     assert reached.larger() == (f"--max-{what}", f"{2 * limit:g}" if limit < 100 else "14000000")
@@ -248,11 +248,11 @@ def test_the_budget_last_given_and_the_time_taken_are_read_past_lines_that_were_
 def test_sums_outlive_a_torn_and_a_damaged_line_of_the_ledger(tmp_path):
     path = tmp_path / "ledger.jsonl"
     place = Place(rollout=-1, stage="geometry", round=1, role="generator", ordinal=0)
-    Ledger(path, Budget()).book(place, "m", Usage(input_tokens=5), 1.0)
+    Ledger(path, Budget()).book("key", place, "m", Usage(input_tokens=5), 1.0)
     with path.open("ab") as file:
         file.write(b"{garbage\n" + b'{"at": 1, "pla')
     again = Ledger(path, Budget())
-    again.book(place, "m", Usage(input_tokens=6), 1.0)
+    again.book("key", place, "m", Usage(input_tokens=6), 1.0)
     assert again.spent().calls == 2
     assert Ledger(path, Budget()).spent().tokens == 11
 

@@ -4,12 +4,15 @@ is around runs. In the environment:
 STAND_IN: a folder for the stand-in's program, which all runs share; needed where ROW_BLENDER is not given.
 ASKED: a file to which each model call adds two lines, when it was asked and when it was answered.
 HOLD: a file; while it exists, the model answers no more than a run's first two calls, however often it is resumed.
+UNFIT: the name of a node of Slurm's where there is no Blender.
+DEFECT: a file; while it exists, each run removes it and ends as one does that meets a defect of the program.
 ROW_BLENDER: the real Blender to use instead.
 
 `farm submit` and its like write this program into what they hand to an engine, as they would `seig`.
 """
 
 import builtins
+import contextlib
 import io
 import os
 import sys
@@ -91,6 +94,10 @@ class HeldModel(ScriptedModel):
     folder: Path
 
     def reply(self, request):
+        if defect := os.environ.get("DEFECT"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(defect)
+                raise ZeroDivisionError("a defect")
         self._note("asked", request)
         while os.path.exists(os.environ.get("HOLD", "")) and self._answered() >= ANSWERED:
             time.sleep(0.05)
@@ -109,6 +116,7 @@ class HeldModel(ScriptedModel):
 
 def main():
     from agent import cli, commands, opening
+    from agent.errors import NodeUnfit
     from agent.farm import commands as farm
 
     def model(config):
@@ -125,8 +133,13 @@ def main():
         os.environ["BLENDER"] = os.environ["ROW_BLENDER"]
         cli.main()
     stand_in = fake(Path(os.environ["STAND_IN"]), at_boot=AT_BOOT)
-    commands.find_blender = lambda wanted=None: stand_in
-    commands.to_go_on = lambda folder, wanted: stand_in
+
+    def found(*_):
+        if os.environ.get("UNFIT", "") == os.environ.get("SLURMD_NODENAME"):
+            raise NodeUnfit("there is no Blender here.", "Install one.")
+        return stand_in
+
+    commands.find_blender = commands.to_go_on = found
     cli.main()
 
 

@@ -103,7 +103,7 @@ def ask(number):
         (folder / ".ballast").unlink()  # and somebody took even what was kept for this
         fill()
         threading.Timer(freed_after_s, (folder / "filler").unlink).start()
-    ledger.book(place, "m", Usage(input_tokens=5, usd=1.0), 1.0)
+    ledger.book("key", place, "m", Usage(input_tokens=5, usd=1.0), 1.0)
     return Reply(text="paid for", png=os.urandom(200_000))
 
 with Room(folder, Disk(least_mib=1), console, ledger.leave_out) as room:

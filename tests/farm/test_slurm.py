@@ -124,6 +124,28 @@ def test_a_run_is_stopped_in_good_order_before_its_time_limit_and_goes_on(a_batc
     batch.assert_each_paid_once(interrupted=1)
 
 
+def test_a_row_that_one_node_cannot_do_is_done_by_another(a_batch):
+    batch = a_batch(rows=2, UNFIT="node1")
+    jobs = batch.submit()
+    batch.until_ended()
+    batch.assert_all_accepted()
+    batch.assert_each_paid_once()
+    assert sorted(batch.ends()) in (["0:0", "0:0", "69:0"], ["0:0", "0:0", "69:0", "69:0"])
+    report = json.loads((batch.root / "batch.json").read_text())
+    assert report["totals"]["states"] == {"accepted": 2}, "it was written again after the last row"
+    moved = {row["job"].partition("_")[0] for row in report["rows"]} - set(jobs)
+    assert moved and {row["host"] for row in report["rows"]}
+
+
+def test_a_row_that_no_node_can_do_ends_and_is_told(a_batch):
+    batch = a_batch(UNFIT="node1")
+    batch.submit("--sbatch=--exclude=node2")
+    batch.until_ended()
+    assert batch.states() == ["stopped"] and batch.ends() == ["69:0"]
+    assert batch.outcomes()[0].failure_class == "node" and "no Blender here" in batch.outcomes()[0].message
+    assert batch.farm("status", batch.root).returncode == 75
+
+
 def test_what_has_failed_for_good_is_neither_started_again_nor_paid_again(a_batch, tmp_path):
     batch = a_batch(rows=2, title="unreadable")
     (tmp_path / "box.png").write_bytes(b"no picture")

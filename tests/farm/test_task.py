@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from farm_batches import QUICK, STUBBED
 from messages_api import Answer, messages_api
 from scripted_runs import ENVIRONMENT, SCRIPTED, draw_box, entries
 
@@ -98,6 +99,34 @@ def test_a_node_that_cannot_is_told_in_the_status_and_not_in_the_result(place):
     assert "/nowhere/blender" in status["message"]
     assert not (place / "out" / "box" / "result.json").exists()
     assert run(place, *NO_BLENDER).returncode == 69
+
+
+def test_what_may_be_a_defect_is_tried_once_more_and_is_then_final(place):
+    defect = place / "defect"
+
+    def attempt():
+        defect.touch()
+        return run(place, *QUICK, program=(STUBBED,), STAND_IN=str(place), DEFECT=str(defect))
+
+    first = attempt()
+    assert (
+        first.returncode == 75 and "ZeroDivisionError: a defect" in first.stderr and "tried once more" in first.stderr
+    )
+    assert not (place / "out" / "box" / "result.json").exists()
+    assert read(place / "out" / "box" / "status.json")["failure_class"] == "bug"
+    assert attempt().returncode == 70
+    assert read(place / "out" / "box" / "result.json")["exit_code"] == 70
+    again = attempt()
+    assert again.returncode == 70 and defect.exists(), "it was not begun again"
+
+
+def test_a_defect_that_the_second_attempt_does_not_meet_costs_nothing_twice(place):
+    (place / "defect").touch()
+    facts = {"program": (STUBBED,), "STAND_IN": str(place), "DEFECT": str(place / "defect")}
+    assert run(place, *QUICK, **facts).returncode == 75
+    assert run(place, *QUICK, **facts).returncode == 0
+    answered = [line for line in (place / "asked").read_text().splitlines() if " answered " in line]
+    assert len(answered) == len(set(answered)) > 0
 
 
 def test_wrong_usage_is_told_to_the_engine_and_leaves_no_trace(place):

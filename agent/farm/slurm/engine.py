@@ -28,6 +28,8 @@ WARNING_S = 120
 """Before the time limit; in a short one, a quarter of it."""
 WHOSE = r"(--(account|partition|qos|reservation)\b|-[Apq])"
 """Options of sbatch's without which a cluster may refuse any job; what a row needs is the rows' alone."""
+MOVED = "moved_to"
+"""A file of the batch's, with the number of each job of a row that another node could not do."""
 ARRAY_LIMIT = 1001
 """MaxArraySize where a cluster does not say: indices end one below it."""
 
@@ -60,9 +62,9 @@ def submit(batch: Batch, indices: Sequence[int], run: Sequence[str], wanted: Wan
         for number, offset in enumerate(sorted({index // _chunk() for index in indices})):
             chunk = [index - offset * _chunk() for index in indices if index // _chunk() == offset]
             script = batch.folder / ("run.sbatch" if number == 0 else f"run-{number + 1}.sbatch")
-            write_atomically(script, _script(batch, chunk, offset * _chunk(), run, wanted))
+            write_atomically(script, _script(batch, script, chunk, offset * _chunk(), run, wanted))
             in_turn = [f"--dependency=afterany:{jobs[-1]}"] if wanted.at_once and jobs else []
-            jobs.append(_call("sbatch", "--parsable", *in_turn, str(script)).split(";")[0])
+            jobs.append(_call("sbatch", "--parsable", *in_turn, str(script), _avoided(wanted)).split(";")[0])
     return jobs
 
 
@@ -129,7 +131,21 @@ def queue(jobs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _script(batch: Batch, indices: Sequence[int], offset: int, run: Sequence[str], wanted: Wanted) -> str:
+def _avoided(wanted: Wanted) -> str:
+    """Nodes that no row is to run on, as sbatch's options name them."""
+    named = [re.fullmatch(r"(?:--exclude=|-x)(.+)", option) for option in wanted.more]
+    return ",".join(found[1] for found in named if found)
+
+
+def moved_to(batch: Batch) -> list[str]:
+    """The jobs of rows that a node could not do, and that were handed in again for other ones."""
+    try:
+        return (batch.folder / MOVED).read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _script(batch: Batch, script: Path, indices: Sequence[int], offset: int, run: Sequence[str], wanted: Wanted) -> str:
     most = f"%{wanted.at_once}" if wanted.at_once else ""
     options = [f"--mem={wanted.memory_mib}M", f"--cpus-per-task={wanted.cpus}"]
     options += [f"--licenses={wanted.licenses}"] if wanted.licenses else []
@@ -145,6 +161,8 @@ def _script(batch: Batch, indices: Sequence[int], offset: int, run: Sequence[str
             offset=offset,
             warning_s=WARNING_S if wanted.minutes is None else min(WARNING_S, 60 * wanted.minutes // 4),
             run=shlex.join(run),
+            script=script,
+            moved=batch.folder / MOVED,
             requeued_by_slurm=_requeues(75),
             restarts=wanted.restarts,
         )
