@@ -264,6 +264,7 @@ class Pool:
     def _recycle_standby(self, worker: Worker) -> None:
         """Let a fresh one take the place of a worn standby, which goes on until that one has booted."""
         if self._fresh_standby is None:
+            self._worn = None
             with contextlib.suppress(ProcessFault):  # noticed when it is next used
                 self._worn = worker.worn("standby", self.recycling)
             if self._worn is not None:
