@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,6 +36,7 @@ from sandbox.calling import command
 from sandbox.confinement.choosing import choose
 from sandbox.discovery import Blender, find_blender
 from sandbox.scratch import parent as scratch_parent
+from sandbox.scratch import temporary_folder
 
 AFTER_SCAFFOLD = tuple(stage.name for stage in (*REFINING, CAMERA))
 
@@ -212,7 +212,7 @@ def _proved_again(
     """The proof in the Blender that made the scene, or in another, beside the one that reads it where there is one."""
     reader, builder = blenders
     with contextlib.ExitStack() as lifetime:
-        aside = Path(lifetime.enter_context(tempfile.TemporaryDirectory(prefix="seig-verify-")))  # DIR may be read-only
+        aside = lifetime.enter_context(temporary_folder())  # DIR may be read-only
         pool, _ = lifetime.enter_context(pool_of(RunFolder(aside / "builder"), config, builder))
         if reader == builder:
             return prove_again(pool, folder.scene, program)

@@ -87,16 +87,23 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
 
     key, worst = f"reply/{reply_key(request)}", run.model.worst_case(request)
 
-    def ask() -> ModelReply:
-        started = time.monotonic()
-        with run.ledger.reserved(worst), _in_flight(run, key, place, worst):
+    asked_s: list[float] = []
+
+    with contextlib.ExitStack() as pending:
+
+        def ask() -> ModelReply:
+            pending.enter_context(run.ledger.reserved(worst))
+            pending.enter_context(_in_flight(run, key, place, worst))
+            started = time.monotonic()
             with run.console.waiting(f"waiting for the model ({run.model.name})"):
                 reply = as_text(run.model.reply(request))
-            seconds = time.monotonic() - started
-            run.ledger.book(key, place, reply.model, reply.usage, seconds, retries=reply.retries)
-        return reply
+            asked_s.append(time.monotonic() - started)
+            return reply
 
-    return run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
+        reply = run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
+        if asked_s:  # stored first: what a kill cuts off here is booked when the run goes on
+            run.ledger.book(key, place, reply.model, reply.usage, asked_s[0], retries=reply.retries)
+    return reply
 
 
 @contextlib.contextmanager
@@ -114,12 +121,25 @@ def _in_flight(run: Run, key: str, place: Place, worst: Usage) -> Iterator[None]
 
 
 def book_lost(journal: Journal, ledger: Ledger) -> int:
-    """Book the calls that were under way when the run was killed, at the most they can have cost; how many."""
+    """Book what was under way when the run was killed: replies that were stored, at what they cost, and calls that
+    nobody has seen the reply of, at the most that they can have cost; how many of these."""
+    for key in journal.keys("reply/"):
+        if not ledger.knows(key):
+            with contextlib.suppress(FileNotFoundError, ValueError):  # damaged: asked for again, and booked then
+                reply = journal.recorded(key, ModelReply)
+                ledger.book(key, place_of(key), reply.model, reply.usage, 0.0, retries=reply.retries)
     for key, entry in journal.in_flight.items():
         place, worst = Place.model_validate(entry["place"]), Usage.model_validate(entry["worst"])
         ledger.book(key, place, entry["model"], worst, 0.0, answered=False)
         journal.note("lost", key=key)
     return len(journal.in_flight)
+
+
+def place_of(key: str) -> Place:
+    """Where a stored reply was asked for."""
+    _, rollout, stage, round_, role, ordinal, _ = key.split("/")
+    said = {"rollout": int(rollout), "stage": stage, "round": int(round_), "role": role, "ordinal": int(ordinal)}
+    return Place.model_validate(said)
 
 
 def as_text(reply: ModelReply) -> ModelReply:

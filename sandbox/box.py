@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from sandbox.confinement.choosing import choose
 from sandbox.discovery import find_blender
 from sandbox.limits import Limits
 from sandbox.pool import OnFault, Pool
+from sandbox.scratch import temporary_folder
 from sandbox.snapshots import Edit, Snapshot, SnapshotStore
 from sandbox.transaction import FACTORS, EditOutcome
 
@@ -55,7 +55,7 @@ class Box:
 
     def __enter__(self) -> Box:
         with contextlib.ExitStack() as lifetime:
-            folder = Path(self._folder or lifetime.enter_context(tempfile.TemporaryDirectory(prefix="seig-")))
+            folder = Path(self._folder or lifetime.enter_context(temporary_folder()))
             self.store = SnapshotStore(folder / "snapshots")
             blender = find_blender(self._blender)
             self.level = choose(*self._levels)

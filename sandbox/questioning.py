@@ -12,10 +12,11 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from sandbox.scratch import temporary_folder
 
 QUESTIONS = Path(__file__).resolve().parent / "probe_questions.py"
 _SERVER = QUESTIONS.parent.parent / "blender_server"
@@ -50,7 +51,8 @@ class Heard(NamedTuple):
 def question(path: Path, *, wheel: bool, timeout_s: float) -> Heard:
     """Be back soon after `timeout_s`, or PICTURES_S after all else is answered. Raises OSError if it does not start."""
     asked = ["-I", str(QUESTIONS)] if wheel else ["-b", "--factory-startup", "--python", str(QUESTIONS)]
-    with tempfile.TemporaryDirectory(prefix="seig-probe-", ignore_cleanup_errors=True) as home:
+    with temporary_folder() as folder:
+        home = str(folder)
         began = time.monotonic()
         process = subprocess.Popen(
             [str(path), *asked],

@@ -1,4 +1,5 @@
-"""Owns the folders that workers live in: private, short enough for a socket's path, bounded, gone afterwards.
+"""Owns all temporary folders, above all those that workers live in: private, short enough for a socket's path, bounded,
+gone afterwards.
 
 One folder per pool, with one below it for each nanny and one for each Blender. A lock that the kernel releases says
 that a pool still lives, so that what a killed orchestrator left behind is removed by the next one.
@@ -6,6 +7,7 @@ that a pool still lives, so that what a killed orchestrator left behind is remov
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -14,6 +16,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.errors import SetupFailed
@@ -49,6 +52,18 @@ class Scratch:
     def close(self) -> None:
         remove(self.folder)
         os.close(self._lock)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A private folder until the block ends; where its process is killed meanwhile, the next one removes it."""
+    scratch = Scratch()
+    try:
+        inner = scratch.folder / "t"
+        inner.mkdir(mode=0o700)
+        yield inner
+    finally:
+        scratch.close()
 
 
 def remove(folder: Path) -> None:

@@ -7,7 +7,6 @@ How the two are compared is left to `across.py`. A Blender never gets to see a n
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from agent.rebuild.proof import BUILD_S, ProgramFailed, Proof, build
 from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import DumpReply, DumpRequest, PlainRequest, Value
 from sandbox.pool import Pool
+from sandbox.scratch import temporary_folder
 from sandbox.worker import Worker
 
 NAMED_AT_MOST = 100
@@ -122,8 +122,8 @@ def as_opened(pool: Pool, scene: Path, plain: Dump | None) -> Side:
 def twin_as_opened(reader: Pool, pool: Pool, scene: Path) -> Dump:
     """The plain twin that a scene's own Blender, `reader`'s, makes of it, as a newer one opens it: under the newer
     one's names, as the scene is when that opens it. What the two have alike nobody has set."""
-    with tempfile.TemporaryDirectory(prefix="seig-twin-") as folder:
-        twin = Path(folder) / "plain.blend"
+    with temporary_folder() as folder:
+        twin = folder / "plain.blend"
         twin.touch()
         worker = reader.boot()
         try:

@@ -69,8 +69,13 @@ class Ledger:
         self._calls, self._tokens, self._minutes_before = 0, 0, minutes
         self._usd: float | None = 0.0
         self._in_flight: list[Usage] = []
+        self._keys: set[str] = set()
         for entry in _entries(path):
             self._count(entry)
+
+    def knows(self, key: str) -> bool:
+        """Whether the reply under this key is booked, as far as its lines say which they are of."""
+        return key in self._keys or "" in self._keys
 
     def check(self) -> None:
         """Raises BudgetReached when nothing more may be spent."""
@@ -137,6 +142,7 @@ class Ledger:
         }
         with self._lock:
             self.room.patiently(lambda: self._append(json.dumps(entry).encode() + b"\n"))
+            self._keys.add(key)
             self._calls += 1
             self._tokens += sum(tokens.values())
             self._usd = None if self._usd is None or usage.usd is None else self._usd + usage.usd
@@ -155,6 +161,7 @@ class Ledger:
         return Spending(calls=self._calls, tokens=self._tokens, usd=self._usd, minutes=minutes)
 
     def _count(self, entry: _Entry) -> None:
+        self._keys.add(entry.key)
         self._calls += 1
         self._tokens += sum(entry.tokens.values())
         self._usd = None if self._usd is None or entry.usd is None else self._usd + entry.usd
@@ -173,6 +180,7 @@ def _tokens(usage: Usage) -> int:
 class _Entry(BaseModel):
     """What sums need of a line."""
 
+    key: str = ""
     tokens: dict[str, int]
     usd: float | None
     minutes: float

@@ -127,11 +127,19 @@ class Journal:
     def has(self, key: str) -> bool:
         return key in self._steps
 
+    def keys(self, prefix: str) -> list[str]:
+        """Of the recorded steps."""
+        return [key for key in self._steps if key.startswith(prefix)]
+
+    def recorded(self, key: str, kind: type[M]) -> M:
+        """The recorded value of a step. Raises FileNotFoundError, ValueError where its record is damaged."""
+        return kind.model_validate(self._unpacked(self._steps[key]))
+
     def step(self, key: str, kind: type[M], compute: Callable[[], M], **facts: Any) -> M:
         """The recorded value of this step, or `compute()`'s, recorded before it is returned."""
         if key in self._steps:
             try:
-                recorded = kind.model_validate(self._unpacked(self._steps[key]))
+                recorded = self.recorded(key, kind)
             except (FileNotFoundError, ValueError) as error:
                 log.warning("step %s is done again, its record was damaged: %s", key, error)
                 self.note("damaged", steps=1, keys=[key])

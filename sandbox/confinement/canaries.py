@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
 import subprocess
 import sys
-import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from sandbox.scratch import temporary_folder
+
 SIGNAL_S = 1.0
+IN_HOME, ABANDONED_S = ".seig-canary-", 3600.0
+"""How the file in the user's home is named, and the age from which its process must have been killed."""
 
 
 class Canaries:
@@ -21,8 +26,7 @@ class Canaries:
     def __enter__(self) -> Canaries:
         with ExitStack() as stack:
             self.secret = secrets.token_hex(16)
-            self._run = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seig-canary-", dir=_short())))
-            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seig-probe-", dir=_short())))
+            self._run, self.folder = (stack.enter_context(temporary_folder()) for _ in range(2))
             self._files(stack)
             self._sockets(stack)
             self._process(stack)
@@ -67,7 +71,9 @@ class Canaries:
         return {name for name, left in marks.items() if left}
 
     def _files(self, stack: ExitStack) -> None:
-        self._home = Path(os.path.expanduser("~")) / f".seig-canary-{secrets.token_hex(4)}"
+        home = Path(os.path.expanduser("~"))
+        _remove_abandoned(home)
+        self._home = home / f"{IN_HOME}{secrets.token_hex(4)}"
         for path in (self._home, self._run / "key", self._run / "long"):
             try:
                 path.touch(mode=0o600)
@@ -109,6 +115,13 @@ class Canaries:
             return ""
 
 
+def _remove_abandoned(home: Path) -> None:
+    with contextlib.suppress(OSError):
+        for path in home.glob(IN_HOME + "*"):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
+
+
 def _was_reached(listener: socket.socket) -> bool:
     try:
         if listener.type == socket.SOCK_DGRAM:
@@ -117,9 +130,3 @@ def _was_reached(listener: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _short() -> str:
-    """A socket's path must be short."""
-    folder = tempfile.gettempdir()
-    return folder if len(os.fsencode(folder)) < 60 else "/tmp"

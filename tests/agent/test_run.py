@@ -287,6 +287,8 @@ def test_killed_at_many_moments_a_run_resumes_to_the_same_program_asking_nothing
     assert (folder / "scene.py").read_text() == (whole / "scene.py").read_text()
     keys = asked.read_text().splitlines()
     assert len(keys) == len(set(keys)), "a stored reply was asked for again"
+    booked = [json.loads(line)["key"] for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert {f"reply/{key}" for key in keys} <= set(booked)
     assert not _blenders_of(folder)
 
 
@@ -301,6 +303,22 @@ def test_a_call_that_a_kill_cut_off_is_asked_again_once_and_booked_at_its_worst(
     assert [line["usd"] for line in lines] == [0.01] * 3 + [0.5] + [0.01] * 2, "booked once, however often resumed"
     assert len(asked.read_text().splitlines()) == 5, "three before, the fourth again, the fifth"
     assert [one["event"] for one in entries(folder)].count("lost") == 1
+
+
+def test_a_reply_that_a_kill_left_unbooked_is_booked_when_the_run_goes_on(blender, picture, tmp_path):
+    folder, asked = tmp_path / "unbooked", tmp_path / "asked"
+    arguments = ("run", picture, "--out", folder, "--preset", "quick", "--blender", "wheel")
+    assert start(*arguments, asked=asked, KILL_IN_CALL="4").returncode == -signal.SIGKILL
+    ledger = folder / "ledger.jsonl"
+    before = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(before[:2]))  # as if killed between storing the third reply and booking it
+    assert start("resume", folder, asked=asked, KILL_AFTER="3").returncode == -signal.SIGKILL
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [line["usd"] for line in lines] == [0.01] * 3 + [0.5]
+    third = json.loads(before[2])
+    assert {name: lines[2][name] for name in ("key", "place", "tokens", "answered")} == {
+        name: third[name] for name in ("key", "place", "tokens", "answered")
+    }
 
 
 def test_a_signal_ends_the_run_within_seconds_resumable_and_leaves_no_process(blender, picture, tmp_path):

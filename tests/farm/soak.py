@@ -31,7 +31,8 @@ from agent.runs.stopping import stopping
 from sandbox.folders import ROOT
 from tests.tables import write_into
 
-RUN = ("--preset", "quick", "--model", "offline", "--max-attempts", "100")
+RUN = ("--preset", "quick", "--model", "offline", "--max-attempts", "100", "--threads", "1")
+"""With as many threads everywhere: the order of a mesh's edges depends on them."""
 KILLS = {"Blender": 5, "nanny": 3, "agent": 5, "node": 2, "node's daemon": 2}
 """What is killed → how often, beside the others."""
 BETWEEN_S = 6.0
