@@ -171,4 +171,4 @@ def test_its_private_home_is_gone_afterwards(machine, problem):
     script = machine.put(machine.home / "blender", f'echo "$HOME" > {machine.home}/where; touch "$HOME/left"; exit 1')
     problem(script)
     where = Path((machine.home / "where").read_text().strip())
-    assert where.name.startswith("seig-probe-") and not where.exists()
+    assert where.parent.name.startswith("seig-box-") and not where.parent.exists()
