@@ -385,7 +385,8 @@ REQUESTS: dict[str, type[Request]] = {
     kind.method: kind
     for kind in (
         HelloRequest, ExecuteRequest, SettleRequest, InspectRequest, RenderRequest, FingerprintRequest,
-        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, SurfacesRequest, WarpRequest, ShutdownRequest,
+        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, SurfacesRequest, WarpRequest,
+        ShutdownRequest,
     )
 }  # fmt: skip
 """Method → request, of all that a Blender can be asked."""

@@ -29,7 +29,9 @@ PX = 96
 def read(server, **fields):
     """(reply, name → (vertices, triangles))."""
     reply, (vertices, triangles) = server.client.call(SurfacesRequest(**fields), 60)
-    vertices, triangles = (np.frombuffer(raw, kind).reshape(-1, 3) for raw, kind in ((vertices, "<f4"), (triangles, "<i4")))
+    vertices, triangles = (
+        np.frombuffer(raw, kind).reshape(-1, 3) for raw, kind in ((vertices, "<f4"), (triangles, "<i4"))
+    )
     found, v, t = {}, 0, 0
     for one in reply.objects:
         found[one.name] = vertices[v : v + one.vertices], triangles[t : t + one.triangles]
@@ -188,7 +190,9 @@ def test_too_large_a_scene_is_refused(small):
 
 
 def test_the_scenes_own_camera_as_a_pinhole_gives_its_picture(small):
-    small.call(ExecuteRequest(source="bpy.data.cameras['Camera'].shift_x, bpy.data.cameras['Camera'].shift_y = 0.2, -0.1"))
+    small.call(
+        ExecuteRequest(source="bpy.data.cameras['Camera'].shift_x, bpy.data.cameras['Camera'].shift_y = 0.2, -0.1")
+    )
     for width_px, height_px in ((96, 64), (64, 96)):
         aspect = width_px / height_px
         right, left, top, bottom = read(small, aspect=aspect)[0].camera.edges
