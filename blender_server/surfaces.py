@@ -105,9 +105,8 @@ class _Reader:
 
 def _converted(thing, matrix):
     """(original object, mesh of its own, matrix)."""
-    graph = bpy.context.evaluated_depsgraph_get()
     try:
-        mesh = bpy.data.meshes.new_from_object(thing, preserve_all_data_layers=True, depsgraph=graph)
+        mesh = bpy.data.meshes.new_from_object(thing)
     except RuntimeError:
         return None
     return thing.original, mesh, matrix

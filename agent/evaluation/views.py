@@ -103,7 +103,7 @@ def _delivered(run: RunFolder) -> Path:
     """The scene of a run that is finished."""
     run.first_entry()
     again = f"The run writes it again from its record: {command('resume', run.path)}"
-    if not run.result.exists():
+    if not run.result.is_file():
         message = f"{run.path} is not finished, so there is nothing to evaluate."
         raise UsageError(message, f"Go on with it first: {command('resume', run.path)}")
     try:
@@ -180,6 +180,8 @@ class FinishedScene:
     def _graph(self) -> SceneGraph | None:
         """None where it cannot be read: then names in the scene itself have to do."""
         try:
+            if not self._run.scene_graph.is_file():
+                return None
             return SceneGraph.model_validate_json(self._run.scene_graph.read_bytes())
         except (OSError, ValueError) as error:
             log.warning("%s cannot be read: %s", self._run.scene_graph, error)
@@ -207,8 +209,8 @@ class FinishedScene:
         """PNG (RGBA) of the camera's size, made as the run's own picture: engine, samples, film.
 
         `moved`: a similarity from the scene's world to the camera's, of everything with lights and world. `warped`:
-        object → its vertices in the camera's world, as many as in `mesh`, in the place of its own. ValueError for
-        vertices or matrices that cannot be.
+        object → its vertices in the camera's world, as many as in `mesh`, in the place of its own; what is not named
+        stays as it is. ValueError for vertices, matrices or cameras that cannot be.
         """
         request = RenderRequest(
             view=view_of(camera, moved),

@@ -143,6 +143,67 @@ bpy.context.scene.collection.objects.link(bpy.data.objects.new("Wire", line))
     assert len(found["Wire"][1]) > 4
 
 
+SCATTERED = """
+group = bpy.data.node_groups.new("Scatter", "GeometryNodeTree")
+if hasattr(group, "interface"):
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+else:
+    group.outputs.new("NodeSocketGeometry", "Geometry")
+line, cube, scatter, out = [group.nodes.new(kind) for kind in (
+    "GeometryNodeMeshLine", "GeometryNodeMeshCube", "GeometryNodeInstanceOnPoints", "NodeGroupOutput")]
+line.inputs["Count"].default_value = 3
+line.inputs["Offset"].default_value = (0, 0, 2)
+group.links.new(line.outputs[0], scatter.inputs["Points"])
+group.links.new(cube.outputs[0], scatter.inputs["Instance"])
+group.links.new(scatter.outputs[0], out.inputs[0])
+cup = bpy.data.objects["Cup"]
+cup.modifiers.new("Scatter", "NODES").node_group = group
+cup.parent, cup.location, cup.scale = None, (0, 0, 1), (0.5, 0.5, 0.5)
+"""
+
+
+def test_what_geometry_nodes_instance_is_realised_and_can_be_warped(small):
+    small.call(ExecuteRequest(source=SCATTERED))
+    before, found = picture(small), read(small)[1]
+    vertices, triangles = found["Cup"]
+    assert (len(vertices), len(triangles)) == (24, 36)
+    assert sorted(set(vertices[:, 2].round(3).tolist())) == [0.75, 1.25, 1.75, 2.25, 2.75, 3.25]
+    warp(small, Cup=vertices)
+    assert psnr(before, picture(small)) > 35
+
+
+PAINTED = """
+table = bpy.data.objects["Table"]
+layer = table.data.uv_layers.new(name="Painted")
+for index, each in enumerate(layer.data):
+    each.uv = (index % 5 / 4, index % 7 / 6)
+table.modifiers.new("Soft", "SUBSURF").render_levels = 2
+table.modifiers.new("Bent", "SIMPLE_DEFORM").angle = 0.5
+image = bpy.data.images.new("Checker", 4, 4)
+image.pixels[:] = [value for i in range(16) for value in ((i + i // 4) % 2, 0.2, i / 16, 1)]
+painted = bpy.data.materials.new("Painted")
+painted.use_nodes = True
+tree = painted.node_tree
+texture, uv = tree.nodes.new("ShaderNodeTexImage"), tree.nodes.new("ShaderNodeUVMap")
+texture.image, texture.interpolation, uv.uv_map = image, "Closest", "Painted"
+tree.links.new(uv.outputs[0], texture.inputs[0])
+tree.links.new(texture.outputs[0], tree.nodes["Principled BSDF"].inputs["Base Color"])
+table.material_slots[0].link = "OBJECT"
+table.material_slots[0].material = painted
+"""
+
+
+def test_surfaces_in_their_place_keep_uv_maps_and_materials_linked_to_the_object(small):
+    small.call(ExecuteRequest(source=PAINTED))
+    before = picture(small)
+    vertices, _ = read(small)[1]["Table"]
+    assert len(vertices) > 50
+    warp(small, Table=vertices)
+    assert psnr(before, picture(small)) > 35
+    small.call(ExecuteRequest(source="bpy.data.images['Checker'].pixels[:] = [0.5, 0.5, 0.5, 1] * 16"))
+    assert psnr(before, picture(small)) < 30
+
+
 def test_the_same_vertices_in_their_place_give_the_same_picture(small):
     before, found = picture(small), read(small)[1]
     assert warp(small, **{name: vertices for name, (vertices, _) in found.items()}).objects == 3
