@@ -92,27 +92,27 @@ def opened(
     NodeUnfit or SetupFailed where there is no Blender for it; of what is asked of the scene SceneFailed.
     """
     run = RunFolder(folder)
-    scene = _delivered(run)
+    scene, result = _delivered(run)
     with contextlib.ExitStack() as lifetime:
         own = config or Config()
         used = pool.blender if pool else to_evaluate(scene, blender)
-        yield FinishedScene(run, scene, own, used, pool, Kept(kept) if kept else None, lifetime)
+        yield FinishedScene(run, scene, result, own, used, pool, Kept(kept) if kept else None, lifetime)
 
 
-def _delivered(run: RunFolder) -> Path:
-    """The scene of a run that is finished."""
+def _delivered(run: RunFolder) -> tuple[Path, Result]:
+    """The scene of a run that is finished, and what it says of itself."""
     run.first_entry()
     again = f"The run writes it again from its record: {command('resume', run.path)}"
     if not run.result.is_file():
         message = f"{run.path} is not finished, so there is nothing to evaluate."
         raise UsageError(message, f"Go on with it first: {command('resume', run.path)}")
     try:
-        Result.model_validate_json(run.result.read_bytes())
+        result = Result.model_validate_json(run.result.read_bytes())
     except (OSError, ValueError) as error:
         raise InputUnreadable(f"{run.result} is damaged: it is no result of a run.", again) from error
     if not run.scene.is_file():
         raise InputUnreadable(f"{run.scene} is not there, or is no file.", again)
-    return run.scene
+    return run.scene, result
 
 
 class FinishedScene:
@@ -122,6 +122,7 @@ class FinishedScene:
         self,
         run: RunFolder,
         scene: Path,
+        result: Result,
         config: Config,
         blender: Blender,
         pool: Pool | None,
@@ -134,6 +135,9 @@ class FinishedScene:
         self._open_as: str | None = None
         """Digest of the vertices with which it has the scene open."""
         self._made_as = begun_as(run)[1]
+        made = result.render.samples if result.render else 0
+        self._samples = made if made > 0 else self._made_as.final_samples
+        self._device = pool.device if pool else str(config.gpu or "CPU")
 
     @functools.cached_property
     def digest(self) -> str:
@@ -216,7 +220,7 @@ class FinishedScene:
             view=view_of(camera, moved),
             width_px=camera.width_px,
             height_px=camera.height_px,
-            samples=self._made_as.final_samples,
+            samples=self._samples,
             transparent=self.reference.kind == "cutout",
         )
         back = inverse(moved) if moved else None
@@ -260,7 +264,7 @@ class FinishedScene:
     def _ask(self, request: Request, warped: Mapping[str, Vertices] = {}) -> Answer:
         """An answer about the scene, or about it with other vertices: as kept, or by a Blender."""
         digest = _digest(warped)
-        about = (self.digest, self.blender.version, reader_digest(), str(self._config.gpu), digest)
+        about = (self.digest, self.blender.version, reader_digest(), self._device, digest)
         question = (*about, request.method, request.model_dump_json())
         if self._kept and (answer := _unpacked(request, self._kept.get(question))):
             return answer

@@ -13,18 +13,22 @@ import time
 import numpy as np
 import psutil
 import pytest
-from box_helpers import eventually
+from box_helpers import eventually, processes_of
 from PIL import Image, ImageDraw
 from scipy.spatial.transform import Rotation
 
 from agent.config import BoxLimits, Config
-from agent.errors import InputUnreadable, UsageError
+from agent.errors import InputUnreadable, NodeUnfit, UsageError
 from agent.evaluation.cameras import applied, projected, scaled
 from agent.evaluation.data import Item, View
 from agent.evaluation.measures import psnr_db
 from agent.evaluation.score import Unavailable
 from agent.evaluation.views import SceneFailed, opened
+from agent.which_blender import to_evaluate
 from protocol.errors import SetupFailed
+from sandbox.limits import Limits
+from sandbox.pool import Pool
+from sandbox.snapshots import SnapshotStore
 from tests.evaluation.test_cameras import rows
 
 pytestmark = [pytest.mark.blender, pytest.mark.evaluation, pytest.mark.timeout(300)]
@@ -92,6 +96,11 @@ def cut(runs, blender):
     """The cut-out's scene, open."""
     with opened(runs["cut_out"], blender=str(blender.executable)) as scene:
         yield scene
+
+
+@pytest.fixture
+def real_pool(blender, tmp_path):
+    return Pool(blender, Limits(), SnapshotStore(tmp_path / "snapshots"), tmp_path / "logs", standby=False)
 
 
 @pytest.fixture
@@ -264,8 +273,23 @@ def test_a_second_evaluation_starts_no_blender_and_a_damaged_answer_is_asked_aga
     assert evaluated(NO_BLENDER) == first
 
 
+def test_a_pool_that_is_open_serves_several_scenes_and_goes_on_when_a_blender_is_killed(runs, real_pool, nothing_left):
+    with real_pool as pool:
+        pictures = []
+        for name in ("cut_out", "full", "cut_out"):
+            with opened(runs[name], pool=pool) as scene:
+                pictures.append(scene.render_from(scaled(scene.camera, 32)))
+                for process in processes_of(pool.folder):
+                    process.kill()
+                assert len(scene.mesh.joined()[1]) > 10
+                assert scene.render_from(scaled(scene.camera, 24))
+        assert like(pictures[0], pictures[2]) == 99.0 > like(pictures[0], pictures[1])
+
+
 # ── damaged and hostile runs ──────────────────────────────────────────────────────────────────────────────────────────
-def test_a_run_that_is_not_finished_or_damaged_says_so(copied, blender, tmp_path):
+def test_a_run_that_is_not_finished_or_damaged_says_so(copied, blender, tmp_path, monkeypatch):
+    monkeypatch.delenv("BLENDER", raising=False)
+
     def failure(kind):
         with pytest.raises(kind) as caught, opened(copied, blender=str(blender.executable)) as scene:
             scene.render_from(scaled(scene.camera, 16))
@@ -274,6 +298,10 @@ def test_a_run_that_is_not_finished_or_damaged_says_so(copied, blender, tmp_path
     scene = (copied / "scene.blend").read_bytes()
     (copied / "scene.blend").write_bytes(scene[: len(scene) // 3])
     assert "scene.blend cannot be evaluated" in failure(SceneFailed)
+    (copied / "scene.blend").write_bytes(b"BLENDER17-01v0999" + scene[17:])
+    assert "saved by Blender 9.99, newer than" in failure(SetupFailed)
+    with pytest.raises(NodeUnfit, match=r"saved by Blender 9\.99, and here is none that can open it"):
+        to_evaluate(copied / "scene.blend", None)
     (copied / "scene.blend").write_bytes(b"no scene")
     assert "no .blend file" in failure(InputUnreadable)
     (copied / "scene.blend").unlink()
