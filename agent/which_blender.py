@@ -74,11 +74,32 @@ def to_verify(folder: RunFolder, maker: str, wanted: str | None) -> tuple[Blende
     return reader, builder
 
 
+def to_evaluate(scene: Path, wanted: str | None) -> Blender:
+    """The Blender that opens a finished run's scene: the one that is wanted (else BLENDER's), else the oldest here that
+    may. The file alone tells what that is: a run's record could name a program of a stranger's choice. Raises NodeUnfit
+    or SetupFailed where none may, InputUnreadable for a scene that no Blender would open."""
+    saved_by = _saved_by(scene)
+    if wanted := wanted or wanted_blender():
+        blender = find_blender(wanted)
+        if parse_version(blender.version) < saved_by:
+            raise newer(".".join(map(str, saved_by)), blender.version)
+        return blender
+    here = [one for one in find_blenders() if isinstance(one, Blender)]
+    fit = [one for one in here if parse_version(one.version) >= saved_by]
+    if not fit:
+        version = ".".join(map(str, saved_by))
+        message = f"{scene} was saved by Blender {version}, and here is none that can open it ({_listed(here)})."
+        raise NodeUnfit(message, "Install that one or a newer one, or name it with BLENDER=/path/to/it.")
+    return provided(min(fit, key=lambda one: parse_version(one.version)))
+
+
 def _saved_by(scene: Path) -> Version:
     try:
         return written_by(scene)
     except NoBlendFile as error:
-        raise InputUnreadable(f"The scene {scene} cannot be verified: it is {error}.") from error
+        raise InputUnreadable(f"The scene {scene} cannot be opened: it is {error}.") from error
+    except OSError as error:
+        raise InputUnreadable(f"The scene {scene} cannot be read: {error.strerror}.", "See to its rights.") from error
 
 
 def same_series(one: str, other: str) -> bool:

@@ -260,6 +260,30 @@ def below(thing):
     return [one for child in thing.children for one in [child, *below(child)]]
 
 
+_SEEN_BY = ("camera", "diffuse", "glossy", "transmission", "shadow")
+_CATCHING = ("is_shadow_catcher", "is_holdout")
+
+
+def _visibility(thing):
+    """(owner, name) of the properties that say what sees an object."""
+    if hasattr(thing, "visible_camera"):
+        names = ["visible_" + name for name in _SEEN_BY] + ["visible_volume_scatter", *_CATCHING]
+        return [(thing, name) for name in names]
+    rays, cycles = thing.cycles_visibility, thing.cycles
+    return [(rays, name) for name in (*_SEEN_BY, "scatter")] + [(cycles, name) for name in _CATCHING]
+
+
+def seen_by_camera(thing):
+    """Whether it shows itself in a render, not only what it does to others."""
+    values = [getattr(owner, name) for owner, name in _visibility(thing)]
+    return values[0] and not any(values[-len(_CATCHING) :])
+
+
+def copy_visibility(thing, other):
+    for (owner, name), (target, _) in zip(_visibility(thing), _visibility(other)):
+        setattr(target, name, getattr(owner, name))
+
+
 def texture_space(data):
     """(path, value) pairs where it is set by hand; else Blender derives it."""
     if getattr(data, "use_auto_texspace", getattr(data, "auto_texspace", True)):

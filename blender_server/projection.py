@@ -23,6 +23,15 @@ def fov_deg(data, ratio):
     return math.degrees(2 * math.atan(right)), math.degrees(2 * math.atan(top))
 
 
+def pinhole(ratio):
+    """Of the active camera, for a picture of this width / height: its matrix in the world, without scale, and the
+    picture's edges (right, left, top, bottom) at distance 1. None where there is none, or one without perspective."""
+    camera = bpy.context.scene.camera
+    if camera is None or camera.type != "CAMERA" or camera.data.type != "PERSP":
+        return None
+    return {"to_world": [list(row) for row in camera.matrix_world.normalized()], "edges": _extent(camera.data, ratio)}
+
+
 def around(points):
     """[left, top, right, bottom] around points of the world; None without a camera or when one is not before it."""
     camera = bpy.context.scene.camera

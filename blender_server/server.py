@@ -24,6 +24,7 @@ from blender_server import (
     selfcheck,
     shutting,
     snapshots,
+    surfaces,
 )
 from blender_server.refusals import Refusal
 from protocol import errors, wire
@@ -40,6 +41,8 @@ HANDLERS = {
     "snapshot": snapshots.snapshot,
     "restore": snapshots.restore,
     "plain": plain.become_plain,
+    "surfaces": surfaces.surfaces,
+    "warp": surfaces.warp,
     "shutdown": lifecycle.shutdown,
 }
 """Method → function of the request's fields that gives the reply's fields, or those and a list of payloads."""

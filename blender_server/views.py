@@ -25,7 +25,7 @@ STEEPEST = math.radians(89)
 
 def use(view, temporary, aspect):
     """Make `view` the scene's camera until `temporary` ends. `aspect` is width / height."""
-    make = {"target": _target, "orbit": _orbit, "position": _position, "preset": _preset}
+    make = {"target": _target, "orbit": _orbit, "position": _position, "preset": _preset, "pinhole": _pinhole}
     kind = view.get("kind", "target")
     if kind not in make:
         raise Refusal(errors.BAD_REQUEST, "no view {!r}".format(kind))
@@ -77,6 +77,15 @@ def _raise(offset, matrix, angle):
 def _position(view, temporary, _aspect):
     data = _data(temporary, view.get("lens_mm", 50.0))
     return _camera(temporary, data, _looking(Vector(view["location"]), Vector(view["look_at"])))
+
+
+def _pinhole(view, temporary, aspect):
+    matrix, (across, down), focal = Matrix(view["to_world"]), view["center"], view["focal"]
+    data = _data(temporary, 50.0)
+    data.sensor_width = 50.0 / focal
+    data.shift_x, data.shift_y = (0.5 - across) * min(1.0, aspect), (down - 0.5) * min(1.0, 1.0 / aspect)
+    data.clip_end += 2 * matrix.to_translation().length
+    return _camera(temporary, data, matrix)
 
 
 def _preset(view, temporary, aspect):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from protocol.gpu import GpuKind
 from protocol.printable import on_one_line
 
 Vector = tuple[float, float, float]
+Row = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+Matrix = tuple[Row, Row, Row, Row]
 MIB = 1024 * 1024
 
 
@@ -145,7 +147,20 @@ class PresetView(Value):
     focus: str = ""
 
 
+class PinholeView(Value):
+    """Any camera without depth of field. No model is offered it, so it is none of `View`."""
+
+    kind: Literal["pinhole"] = "pinhole"
+    to_world: Matrix
+    """Of a rigid body: the camera looks along its -Z, +Y is up."""
+    focal: float = Field(gt=0.001, lt=50.0)
+    """Focal length as a part of the picture's longer side."""
+    center: tuple[FiniteFloat, FiniteFloat] = (0.5, 0.5)
+    """Principal point as fractions of the picture, from its left and its top."""
+
+
 View = TargetView | OrbitView | PositionView | PresetView
+AnyView = View | PinholeView
 
 
 Engine = Literal["cycles", "eevee", "workbench"]
@@ -196,7 +211,7 @@ class RenderRequest(Request):
     reply: ClassVar[type[Reply]] = RenderReply
     timeout_s: ClassVar[float] = 120.0
     reply_bytes: ClassVar[int] = 128 * MIB
-    view: View = Field(default_factory=TargetView, discriminator="kind")
+    view: AnyView = Field(default_factory=TargetView, discriminator="kind")
     width_px: PositiveInt = 256
     height_px: PositiveInt = 256
     samples: PositiveInt = 16
@@ -262,6 +277,60 @@ class DumpRequest(Request):
     """Meshes' arrays under names and with values that mean the same in every Blender version."""
 
 
+# ── surfaces, warp ────────────────────────────────────────────────────────────────────────────────────────────────────
+class Surface(Value):
+    """What a render shows of one object, instances that it stands for included."""
+
+    name: str = Field(max_length=300)
+    above: tuple[Annotated[str, Field(max_length=300)], ...] = Field((), max_length=64)
+    """Names of the objects it is below, the nearest first."""
+    vertices: NonNegativeInt
+    triangles: NonNegativeInt
+
+
+class OwnCamera(Value):
+    """The scene's active camera; not of depth of field."""
+
+    to_world: Matrix
+    edges: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+    """The picture's right, left, top and bottom at distance 1."""
+
+
+class SurfacesReply(Reply):
+    """Two payloads, native little-endian: all objects' vertices (float32 × 3, in the world), then their triangles
+    (int32 × 3, counting the vertices of their own object), in the order of `objects`."""
+
+    objects: tuple[Surface, ...]
+    camera: OwnCamera | None
+    """None where it has none, or one that is not a perspective one."""
+
+
+class SurfacesRequest(Request):
+    """What a render shows, as triangles after modifiers. Too large a scene: REFUSED."""
+
+    method: ClassVar[str] = "surfaces"
+    reply: ClassVar[type[Reply]] = SurfacesReply
+    timeout_s: ClassVar[float] = 120.0
+    reply_bytes: ClassVar[int] = 128 * MIB
+    aspect: float = Field(1.0, gt=0.0)
+    """Width / height of the picture that `camera` is told for."""
+
+
+class WarpReply(Reply):
+    objects: int
+
+
+class WarpRequest(Request):
+    """Put other surfaces in the place of those that `SurfacesReply` tells of, until the scene is opened again."""
+
+    method: ClassVar[str] = "warp"
+    reply: ClassVar[type[Reply]] = WarpReply
+    mutates: ClassVar[bool] = True
+    timeout_s: ClassVar[float] = 120.0
+    objects: dict[str, str]
+    """Name → vertices, as many as there are, float32 × 3 in the world, native little-endian, as base64."""
+
+
 # ── snapshot, restore, shutdown ───────────────────────────────────────────────────────────────────────────────────────
 class SnapshotReply(Reply):
     file: str
@@ -315,7 +384,8 @@ REQUESTS: dict[str, type[Request]] = {
     kind.method: kind
     for kind in (
         HelloRequest, ExecuteRequest, SettleRequest, InspectRequest, RenderRequest, FingerprintRequest,
-        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, ShutdownRequest,
+        DescribeRequest, DumpRequest, SnapshotRequest, RestoreRequest, PlainRequest, SurfacesRequest, WarpRequest,
+        ShutdownRequest,
     )
 }  # fmt: skip
 """Method → request, of all that a Blender can be asked."""

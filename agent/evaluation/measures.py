@@ -97,7 +97,7 @@ def measure_objects(
     """By name; `names[i - 1]` is the object behind the value i of the object-id picture."""
     target, render = both_sides(reference, render_png)
     height_px, width_px = render.rgb.shape[:2]
-    ids = _object_ids(id_png, width_px, height_px)
+    ids = object_ids(id_png, width_px, height_px)
     return {name: _object_measures(ids == number, target, render) for number, name in enumerate(names, start=1)}
 
 
@@ -105,7 +105,7 @@ def seen_box(id_png: bytes) -> Box | None:
     """Around everything that an object-id picture shows."""
     with Image.open(io.BytesIO(id_png)) as image:
         width_px, height_px = image.size
-    return _box(_object_ids(id_png, width_px, height_px) > 0)
+    return _box(object_ids(id_png, width_px, height_px) > 0)
 
 
 def _object_measures(seen: Mask, target: Side, render: Side) -> ObjectMeasures:
@@ -144,7 +144,7 @@ def _center(seen: Mask) -> tuple[float, float] | None:
     return _short((columns.mean() + 0.5) / width_px), _short((rows.mean() + 0.5) / height_px)
 
 
-def _object_ids(id_png: bytes, width_px: int, height_px: int) -> NDArray[np.uint32]:
+def object_ids(id_png: bytes, width_px: int, height_px: int) -> NDArray[np.uint32]:
     with Image.open(io.BytesIO(id_png)) as image:
         picture = image.convert("RGB")
     if picture.size != (width_px, height_px):

@@ -17,6 +17,8 @@ from protocol.models import (
     SettleRequest,
     ShutdownRequest,
     SnapshotRequest,
+    SurfacesRequest,
+    WarpRequest,
 )
 from tests.blender_server.scenes import SMALL
 
@@ -37,6 +39,8 @@ REQUESTS = [
     DescribeRequest(keys=(("geometry", "mesh:Cup"),)),
     DumpRequest(),
     PlainRequest(),
+    SurfacesRequest(),
+    WarpRequest(objects={}),
     SnapshotRequest(file="here.blend"),
     RestoreRequest(),
 ]
