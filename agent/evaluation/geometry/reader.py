@@ -12,7 +12,7 @@ from typing import Any
 
 MEMORY_BYTES = 4 * 2**30
 WRITTEN_BYTES = 2**30
-MOST_PIECES = 100_000
+MOST_VERTICES = 15_000_000
 """Each use of a mesh counts: a few bytes can say that one is used a million times over."""
 
 
@@ -53,6 +53,9 @@ def _pieces(source: Path) -> list[tuple[str, Any, Any]]:
     kind = source.suffix[1:].lower()
     with source.open("rb") as file:
         scene = load(file, file_type=kind, resolver=resolver, process=False, skip_materials=True)
+    count = sum(len(scene.geometry[scene.graph[node][1]].vertices) for node in scene.graph.nodes_geometry)
+    if count > MOST_VERTICES:
+        raise ValueError(f"it has {count:,} vertices, the limit is {MOST_VERTICES:,}")
     pieces = []
     for node in scene.graph.nodes_geometry:
         matrix, name = scene.graph[node]
@@ -60,8 +63,6 @@ def _pieces(source: Path) -> list[tuple[str, Any, Any]]:
         vertices = np.asarray(geometry.vertices, dtype=np.float64).reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
         faces = np.asarray(getattr(geometry, "faces", np.empty((0, 3))), dtype=np.int64).reshape(-1, 3)
         pieces.append((_owner(scene, node, geometry), vertices, faces))
-        if len(pieces) > MOST_PIECES:
-            raise ValueError(f"it has more than {MOST_PIECES:,} meshes")
     return pieces
 
 
