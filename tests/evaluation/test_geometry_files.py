@@ -155,6 +155,7 @@ def test_a_scene_of_nothing_is_read_and_is_empty(tmp_path):
         (".obj", b"\0" * 64),
         (".ply", b"\0" * 64),
     ],
+    ids=["empty", "glb of -1 bytes", "deep json", "obj of zeros", "ply of zeros"],
 )
 def test_a_file_of_anything_ends_in_a_reason(tmp_path, ending, content):
     path = tmp_path / f"a{ending}"

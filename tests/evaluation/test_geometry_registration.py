@@ -103,14 +103,28 @@ def test_ndp_finds_a_small_turn_a_shift_and_a_scale_by_itself():
 def test_the_same_seed_bends_alike_to_the_last_bit_whatever_torch_did_before():
     import torch
 
-    source, target = surface_of(plate()), surface_of(plate().moved(similarity(20)))
-    first = bend(source, target, seed=1)(plate().vertices)
+    from agent.evaluation.geometry.pyramid import fit
+
+    shape, points = surface_of(plate()), plate().vertices
+    source, target = shape.sample(150, seed=0), moved(shape.sample(150, seed=1), similarity(20))
+    first = fit(source, target, 0.4, seed=1).warp(points)
     torch.manual_seed(99)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    assert np.array_equal(bend(source, target, seed=1)(plate().vertices), first)
+    assert np.array_equal(fit(source, target, 0.4, seed=1).warp(points), first)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_num_threads() == threads
-    assert not np.array_equal(bend(source, target, seed=2)(plate().vertices), first)
+    assert not np.array_equal(fit(source, target, 0.4, seed=2).warp(points), first)
+
+
+def test_points_without_a_place_are_bent_nowhere_and_do_not_touch_the_others():
+    from agent.evaluation.geometry.pyramid import fit
+
+    shape = surface_of(plate())
+    pyramid = fit(shape.sample(100, seed=0), shape.sample(100, seed=1), 0.4, seed=0)
+    points = plate().vertices
+    warped = pyramid.warp(np.concatenate((points, [(np.nan, 0, 0), (1e300, 0, 0)])))
+    assert warped[:-2] == pytest.approx(pyramid.warp(points), abs=1e-6)
+    assert np.isnan(warped[-2:]).all()
 
 
 # ── the whole ─────────────────────────────────────────────────────────────────────────────────────────────────────────

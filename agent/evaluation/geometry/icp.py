@@ -18,17 +18,20 @@ from agent.evaluation.geometry.needs import needs
 YAW_STARTS = 8
 COARSE_POINTS, FINE_POINTS = 1000, 6000
 """Of the source, for each start and for the best of them."""
+FINALISTS = 3
+"""What is round but for a little fits at many turns nearly as well."""
 TARGET_POINTS_EACH = 5
 """As many of the target for one of the source: the fewer there are, the more the surface seems to shrink."""
-COARSE_STEPS, FINE_STEPS = 40, 60
+COARSE_STEPS, FINE_STEPS = 40, 200
 
 
 def align(source: Surface, target: Surface, seed: int) -> Similarity:
     """The similarity that brings the source nearest to the target, by Chamfer; never worse than none at all."""
     coarse = _Clouds(source, target, COARSE_POINTS, seed)
-    best = min((coarse.icp(start, COARSE_STEPS) for start in _starts(source, target)), key=coarse.chamfer)
+    found = sorted((coarse.icp(start, COARSE_STEPS) for start in _starts(source, target)), key=coarse.chamfer)
     fine = _Clouds(source, target, FINE_POINTS, seed)
-    return min((fine.icp(best, FINE_STEPS), best, np.eye(4)), key=fine.chamfer)
+    refined = [fine.icp(start, FINE_STEPS) for start in found[:FINALISTS]]
+    return min((*refined, found[0], np.eye(4)), key=fine.chamfer)
 
 
 class _Clouds:

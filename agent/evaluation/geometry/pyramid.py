@@ -78,8 +78,6 @@ class Pyramid:
     source_mean: Points
     target_mean: Points
     unit_m: float
-    steps: int
-    """Taken in all."""
 
     def warp(self, points: Points) -> Points:
         result = np.empty_like(points)
@@ -98,33 +96,32 @@ def fit(source: Points, target: Points, unit_m: float, seed: int) -> Pyramid:
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     moved = _tensor((source - source_mean) / unit_m)
     goal = _Goal((target - target_mean) / unit_m)
-    levels, steps = [], 0
+    levels = []
     with _torch_alone():
         torch.manual_seed(seed)
         for number in range(1, LEVELS + 1):
             level = _new_level(2.0 ** (LOWEST_OCTAVE + number))
-            moved, taken = _optimised(level, moved, goal)
+            moved = _optimised(level, moved, goal)
             levels.append(level)
-            steps += taken
-    return Pyramid(tuple(levels), source_mean, target_mean, unit_m, steps)
+    return Pyramid(tuple(levels), source_mean, target_mean, unit_m)
 
 
-def _optimised(level: Level, points: Tensor, goal: _Goal) -> tuple[Tensor, int]:
-    """(where the level moves the points, steps taken)"""
+def _optimised(level: Level, points: Tensor, goal: _Goal) -> Tensor:
+    """Where the level moves the points, once it has learned to."""
     optimiser = torch.optim.Adam(level.parameters(), lr=LEARNING_RATE)
     seen, still, before = level.seen(points), 0, 1e6
-    for step in range(MOST_STEPS):
+    for _ in range(MOST_STEPS):
         moved = level.move(points, seen)
         loss = goal.loss(moved)
         value = loss.item()
         still += abs(before - value) < before * STILL_RATIO
         if value < ENOUGH or still >= STILL_STEPS:
-            return moved.detach(), step
+            return moved.detach()
         before = value
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
-    return level.move(points, seen).detach(), MOST_STEPS
+    return level.move(points, seen).detach()
 
 
 class _Goal:
@@ -165,7 +162,8 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 def _tensor(points: Points) -> Tensor:
-    return torch.from_numpy(points.astype(np.float32))
+    with np.errstate(over="ignore"):  # a vertex of no place, which no triangle that counts has
+        return torch.from_numpy(points.astype(np.float32))
 
 
 @contextmanager
