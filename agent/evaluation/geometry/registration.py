@@ -74,7 +74,7 @@ class Registered:
 def register(source: TriangleMesh, target: TriangleMesh, seed: int = 0) -> Registered:
     """Of a result (source) and a reference (target), both in Blender's axes; raises Unavailable.
 
-    Takes 5 to 60 s of one core, and a second for each 30,000 vertices of the source.
+    Takes some 10 s of one core, and a second more for each 40,000 vertices of the source.
     """
     begun = time.monotonic()
     own, reference = _surface("the result", source), _surface("the reference", target)
