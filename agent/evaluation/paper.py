@@ -33,8 +33,8 @@ TABLES = (
     PaperTable(
         number=1,
         caption=(
-            "Quantitative comparison on NeRF synthetic scenes. PSNR, SSIM, LPIPS, DreamSim, DINO, and CLIP between each "
-            "method’s reconstructed rendering and the reference image."
+            "Quantitative comparison on NeRF synthetic scenes. PSNR, SSIM, LPIPS, DreamSim, DINO, and CLIP between "
+            "each method’s reconstructed rendering and the reference image."
         ),
         kind="nerf-paper",
         pictures=35,
@@ -86,7 +86,8 @@ def _differs(table: PaperTable, models: Sequence[str]) -> str:
     other = [model for model in models if model not in MODEL_IDS]
     ours = f"these runs are by {', '.join(models)}" + ("" if other else ", the same model as far as its name tells")
     return (
-        f"These figures are not measured by this program, and are no row of the tables above. What differs: the paper's runs "
-        f"are by {MODEL}; {ours}. The paper does not say {table.chosen}, nor which variants of SSIM and LPIPS it used, at "
-        "which resolution and on which background. So a difference from the figures above says nothing by itself."
+        "These figures are not measured by this program, and are no row of the tables above. What differs: the paper's "
+        f"runs are by {MODEL}; {ours}. The paper does not say {table.chosen}, nor which variants of SSIM and LPIPS it "
+        "used, at which resolution and on which background. So a difference from the figures above says nothing by "
+        "itself."
     )

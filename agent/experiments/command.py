@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.console import answer
-from agent.errors import InputUnreadable, UsageError
-from agent.experiments.costs import Cost, dollars, refuse_too_dear, spent, worst_case
+from agent.errors import InputUnreadable, NodeUnfit, UsageError
+from agent.experiments.costs import Cost, dollars, is_live, refuse_too_dear, spent, worst_case
 from agent.experiments.file import ExperimentFile, find_file, read_file
-from agent.experiments.parts import Evaluation, evaluate_methods
+from agent.experiments.parts import evaluate_methods
 from agent.experiments.pictures import Pictures, pictures_of
 from agent.experiments.report import Found, Report, report_of, write_report
 from agent.experiments.rows import Asked, Stale, asked_for, each_once, key_of, stale
@@ -34,7 +34,6 @@ from protocol.models import Value
 
 RECORD = "experiment.json"
 BATCH, EVALUATION = "batch", "evaluation"
-NOT_BEGUN = "not begun"
 
 
 class _Record(Value):
@@ -141,7 +140,7 @@ def _most(found: Sequence[Found], left: Sequence[tuple[Stale, Outcome]], again: 
     once = {one.outcome.id: one for one in found}.values()
     over = [one for one in once if one.outcome.is_final and not (again and one.outcome.state == "failed")]
     to_run = [worst_case(one.asked.config) for one in once if one not in over]
-    live = [one.outcome for one in over if worst_case(one.asked.config) != Cost()]
+    live = [one.outcome for one in over if is_live(one.asked.config)]
     return sum(to_run, spent(live) + spent(outcome for _, outcome in left))
 
 
@@ -156,7 +155,8 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
     _refuse_unusable_models(asked, found)
     asked = _grown(asked)
     assert asked.batch is not None
-    refuse_missing_pictures(asked.batch.manifest, [row for row in asked.rows if _is_left(asked, row)])
+    final = {one.outcome.id for one in found if one.outcome.is_final}
+    refuse_missing_pictures(asked.batch.manifest, [row for row in asked.rows if row.id not in final])
     minutes = max(row.config.budget.minutes for row in asked.asked)
     batch = asked.batch.model_copy(update={"rows": tuple(asked.rows)})
     if options.engine is None:
@@ -164,10 +164,6 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
     else:
         _hand_in(batch, asked, minutes, options)
     return asked
-
-
-def _is_left(asked: Experiment, row: Row) -> bool:
-    return not outcomes(asked.out / BATCH, [row])[0].is_final
 
 
 def _hand_in(batch: Batch, asked: Experiment, minutes: float, options: argparse.Namespace) -> None:
@@ -196,16 +192,28 @@ def _grown(asked: Experiment) -> Experiment:
     else:
         rows = [row.model_copy(update={"index": number}) for number, row in enumerate(rows, start=1)]
         digest = json.dumps([row.id for row in rows])
+        _begin(asked.out, asked.file.name)
         batch = begin_batch(asked.out / BATCH, asked.file.path, Manifest(rows=tuple(rows), digest=digest))
-        write_json(asked.out / RECORD, _Record(name=asked.file.name, begun=time.time()).model_dump())
     return Experiment(asked.file, asked.pictures, asked.told, asked.out, asked.asked, batch)
+
+
+def _begin(out: Path, name: str) -> None:
+    """Say whose folder it is, before anything else lies there. Raises UsageError or NodeUnfit."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / RECORD, _Record(name=name, begun=time.time()).model_dump())
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"the folder {out} is, or lies below, a file.", "Choose another folder.") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise NodeUnfit(f"the folder {out} cannot be written to: {reason}.", "Choose another folder.") from None
 
 
 def _reported(asked: Experiment, options: argparse.Namespace) -> int:
     found = asked.found()
     if asked.batch is not None:
         collect(asked.batch.root, asked.file.title, outcomes(asked.batch.root, asked.rows))
-    report = report_of(asked.file, asked.pictures, found, asked.stale(), _evaluated(asked, found, options))
+    report = report_of(asked.file, asked.pictures, found, asked.stale(), _scores(asked, found, options))
     write_report(asked.out, report)
     answer(_summary(asked, report))
     if not report.is_final:
@@ -213,50 +221,49 @@ def _reported(asked: Experiment, options: argparse.Namespace) -> int:
     return farm.BELOW_THE_BAR if options.strict and any(run.state != "accepted" for run in report.runs) else 0
 
 
-def _evaluated(asked: Experiment, found: Sequence[Found], options: argparse.Namespace) -> Evaluation | None:
-    """Of the rows that are final, failed ones among them."""
+def _scores(asked: Experiment, found: Sequence[Found], options: argparse.Namespace) -> str:
+    """Of the rows that are final, failed ones among them: tables in Markdown."""
     final = {
         method.name: [one.outcome.folder for one in found if one.asked.method == method.name and one.outcome.is_final]
         for method in asked.file.methods
     }
     if not any(final.values()):
-        return None
-    return evaluate_methods(final, asked.pictures.dataset, asked.out / EVALUATION, options)
+        return ""
+    return evaluate_methods(final, asked.pictures.dataset, asked.out / EVALUATION, options).markdown
 
 
 # ── what is said ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def _overview(asked: Experiment, found: Sequence[Found], most: Cost) -> str:
     """Of a dry run."""
-    once = list({one.outcome.id: one for one in found}.values())
-    lines = [
-        f"  {one.asked.item}  {one.asked.method}  seed {one.asked.seed}  {one.outcome.state.replace('_', ' ')}"
-        f"  {_at_most(one)}  {one.outcome.id}"
-        for one in once
-    ]
-    left = sum(not one.outcome.is_final for one in once)
-    shared = f" ({len(found)} rows: some come to the same settings)" if len(found) > len(once) else ""
+    runs: dict[str, list[Found]] = {}
+    for one in found:
+        runs.setdefault(one.outcome.id, []).append(one)
+    left = sum(not some[0].outcome.is_final for some in runs.values())
+    shared = f" ({len(found)} rows: some come to the same settings)" if len(found) > len(runs) else ""
     return "\n".join(
         [
             f"{asked.file.title}: {len(asked.pictures.dataset.items)} pictures, {len(asked.file.methods)} methods, "
-            f"{len(asked.file.written.seeds)} seeds: {len(once)} runs{shared} in {asked.out}",
-            *lines,
-            f"missing    {left} of {len(once)} runs",
+            f"{len(asked.file.written.seeds)} seeds: {len(runs)} runs{shared} in {asked.out}",
+            *map(_told, runs.values()),
+            f"missing    {left} of {len(runs)} runs",
             f"at most    {most.told()}, with what was spent before",
         ]
     )
 
 
-def _at_most(one: Found) -> str:
-    if one.outcome.is_final:
-        return f"has cost {dollars(one.outcome.usd)}"
-    return f"at most {dollars(worst_case(one.asked.config).usd)}"
+def _told(some: Sequence[Found]) -> str:
+    """One run, by all methods that it is of."""
+    asked, outcome = some[0].asked, some[0].outcome
+    methods = " = ".join(one.asked.method for one in some)
+    price = dollars(outcome.usd if outcome.is_final else worst_case(asked.config).usd)
+    cost = f"has cost {price}" if outcome.is_final else f"at most {price}"
+    return f"  {asked.item}  {methods}  seed {asked.seed}  {outcome.state.replace('_', ' ')}, {cost}"
 
 
 def _summary(asked: Experiment, report: Report) -> str:
     failed = sum(run.state == "failed" for run in report.runs)
     lines = [
-        f"experiment {asked.out}: {report.final} of {report.rows} rows final"
-        + (f", {failed} failed" if failed else ""),
+        f"experiment {asked.out}: {report.final} of {report.rows} rows final, {failed} of them failed",
         f"spent      {report.cost.told()}, {report.calls} model calls, {report.minutes:.1f} minutes of runs",
         f"report     {asked.out / 'report.md'}",
     ]

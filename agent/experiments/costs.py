@@ -66,9 +66,8 @@ def refuse_too_dear(most: Cost, total: TotalBudget) -> None:
         message = "the price of a model of this experiment is not known, so no bound in dollars holds."
         raise UsageError(message, "Bound it in tokens: [budget.total] tokens.")
     if most.usd > total.usd:
-        raise UsageError(
-            f"this experiment may cost ${most.usd:,.2f}, more than the ${total.usd:,.2f} of its file.", remedy
-        )
+        message = f"this experiment may cost ${most.usd:,.2f}, more than the ${total.usd:,.2f} of its file."
+        raise UsageError(message, remedy)
 
 
 def dollars(usd: float | None) -> str:

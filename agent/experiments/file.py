@@ -75,6 +75,9 @@ class Written(Value):
         return self
 
 
+TABLES: dict[str, type[Value]] = {"budget": Budgets, "budget.run": RunBudget, "budget.total": TotalBudget}
+
+
 class ExperimentFile(Value):
     path: Path
     name: str
@@ -153,15 +156,7 @@ def _refused(path: Path, error: ValidationError) -> ConfigurationError:
     if first["type"] == "value_error" and not first["loc"]:
         return ConfigurationError(f"{path}: {first['ctx']['error']}.", "Correct it there.")
     names = [str(part) for part in first["loc"] if part != "[key]"]
-    tables: dict[str, type[Value]] = {
-        "": Written,
-        "budget": Budgets,
-        "budget.run": RunBudget,
-        "budget.total": TotalBudget,
-    }
-    known = tables.get(".".join(names[:-1]), Written).model_fields
+    known = TABLES.get(".".join(names[:-1]), Written).model_fields
     close = difflib.get_close_matches(names[-1], known, 1) if first["type"] == "extra_forbidden" else []
-    remedy = (
-        f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(known)}; docs/experiments.md tells of each."
-    )
+    remedy = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(known)}: docs/experiments.md."
     return ConfigurationError(f"{path}: {'.'.join(names)!r} {in_plain_words(first)}.", remedy)

@@ -29,9 +29,7 @@ SHIPPED = {
             settings={"monolithic": True},
             what="one loop over all factors in place of the four refining stages",
         ),
-        Method(
-            name="one_rollout", settings={"rollouts": 1}, what="one scene graph and scaffold, no choice among several"
-        ),
+        Method(name="one_rollout", settings={"rollouts": 1}, what="one scene graph and scaffold, no choice"),
         Method(name="no_verifier", settings={"verifier": False}, what="each stage ends after its first attempt"),
         Method(name="no_hints", settings={"hints": False}, what="models are told no measured figures"),
         Method(name="no_scopes", settings={"scopes": False}, what="a stage may change whatever it likes"),
@@ -40,9 +38,7 @@ SHIPPED = {
             settings={"text_only_scaffold": True},
             what="the scaffold is built from the scene graph's words, without the picture",
         ),
-        Method(
-            name="offline", settings={"model": "offline"}, what="the built-in offline model: no network, no weights"
-        ),
+        Method(name="offline", settings={"model": "offline"}, what="the built-in offline model: no network, no key"),
     )
 }
 

@@ -13,7 +13,6 @@ from agent.evaluation.data import Dataset
 from agent.evaluation.paper import paper_block
 from agent.experiments.costs import Cost, dollars, model_ids, spent
 from agent.experiments.file import ExperimentFile
-from agent.experiments.parts import Evaluation
 from agent.experiments.pictures import Pictures
 from agent.experiments.rows import Asked, Stale
 from agent.farm.outcomes import Outcome
@@ -24,8 +23,8 @@ from protocol.models import Value
 from sandbox.folders import ROOT
 
 SEEDS_AVERAGED = (
-    "Runs of one picture that differ by their seed alone are averaged before anything else is reckoned: a picture counts "
-    "once, however many seeds it was tried with."
+    "Runs of one picture that differ by their seed alone are averaged before anything else is reckoned: a picture "
+    "counts once, however many seeds it was tried with."
 )
 MODELS = {
     "claude": "live: a service was asked",
@@ -93,7 +92,8 @@ class Report(Value):
     cost_of_stale: Cost
     calls: int
     minutes: float
-    evaluation: Evaluation | None
+    scores: str
+    """Tables of the evaluation, in Markdown; empty while no row is final."""
     paper: str
 
     @property
@@ -113,7 +113,7 @@ def report_of(
     pictures: Pictures,
     found: Sequence[Found],
     left: Sequence[tuple[Stale, Outcome]],
-    evaluation: Evaluation | None,
+    scores: str,
 ) -> Report:
     once = list({one.outcome.id: one.outcome for one in found}.values())
     models = list(dict.fromkeys(model for one in found for model in model_ids(one.asked.config)))
@@ -139,7 +139,7 @@ def report_of(
         cost_of_stale=spent(outcome for _, outcome in left),
         calls=sum(one.calls for one in once),
         minutes=round(sum(one.minutes for one in once), 2),
-        evaluation=evaluation,
+        scores=scores,
         paper=paper_block(pictures.kind, len(dataset.items), models),
     )
 
@@ -231,7 +231,7 @@ def _methods(report: Report) -> str:
 
 
 def _endings(report: Report) -> str:
-    heads = [*(state.replace("_", " ") for state in STATES), "not final", "calls", "tokens", "cost", "minutes"]
+    heads = [*map(_words, STATES), "not final", "calls", "tokens", "cost", "minutes"]
     lines = [f"| method | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(heads)]
     for method in report.methods:
         counts = [method.states.get(state, 0) for state in STATES]
@@ -245,31 +245,32 @@ def _failures(report: Report) -> list[str]:
     failed = [run for run in report.runs if run.state == "failed"]
     if not failed:
         return ["No run failed."]
-    lines = [
-        f"| {run.item} | {run.method} | {run.seed} | {run.failure_class} | {_cell(run.message)} |" for run in failed
-    ]
+    cells = [(run.item, run.method, str(run.seed), run.failure_class, _cell(run.message)) for run in failed]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     head = "| picture | method | seed | class | why |\n| --- | --- | ---: | --- | --- |"
     return [f"Failed for good: {len(failed)} (`--retry-failed` tries them again).", "\n".join([head, *lines])]
 
 
 def _unfinished(report: Report) -> list[str]:
     rest = [run for run in report.runs if run.state not in STATES]
-    lines = [
-        f"- {run.item}, {run.method}, seed {run.seed}: {run.state.replace('_', ' ')} {run.message}" for run in rest
-    ]
-    return ["Not final:\n\n" + "\n".join(map(str.rstrip, lines))] if rest else []
+    lines = [f"- {run.item}, {run.method}, seed {run.seed}: {_words(run.state)} {run.message}".rstrip() for run in rest]
+    return ["Not final:\n\n" + "\n".join(lines)] if rest else []
 
 
 def _scores(report: Report) -> str:
-    if report.evaluation is None:
+    if not report.scores:
         return "Nothing to evaluate yet: no row is final."
-    return f"{SEEDS_AVERAGED} More in the folder `evaluation`.\n\n{report.evaluation.markdown}"
+    return f"{SEEDS_AVERAGED} More in the folder `evaluation`.\n\n{report.scores}"
 
 
 def _stale(report: Report) -> str:
     lines = [f"- `{one.row.id}`: {one.why}" for one in report.stale]
     cost = f"They are kept, count nowhere above, and have cost {report.cost_of_stale.told()}."
     return "\n".join([*lines, "", cost])
+
+
+def _words(state: str) -> str:
+    return state.replace("_", " ")
 
 
 def _cell(text: str) -> str:

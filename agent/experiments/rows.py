@@ -37,7 +37,7 @@ class Asked(Value):
     method: str
     seed: int
     id: str
-    """Names the run's folder: "desk_lamp.staged.s0.3f0c…"."""
+    """Names the run's folder, "desk_lamp.staged.s0.3f0c…": after the first method that comes to these settings."""
     image: Path
     settings: dict[str, Any]
     """Of the row: dotted name → value."""
@@ -70,17 +70,19 @@ def asked_for(file: ExperimentFile, items: Sequence[Item], told: RunsTold) -> tu
         for seed in file.written.seeds
     }
     rows: list[Asked] = []
+    ids: dict[str, str] = {}
     for item in items:
         image = _digest_of(item.reference.picture)
         for method in file.methods:
             for seed in file.written.seeds:
                 config = configs[method.name, seed]
+                key = _key(item.id, image, config)
                 rows.append(
                     Asked(
                         item=item.id,
                         method=method.name,
                         seed=seed,
-                        id=f"{_label(item.id, method.name, seed)}.{_key(item.id, image, config)}",
+                        id=ids.setdefault(key, f"{_label(item.id, method.name, seed)}.{key}"),
                         image=item.reference.picture,
                         settings={**shared, **method.settings},
                         config=config,
