@@ -34,6 +34,7 @@ from protocol.models import Value
 
 RECORD = "experiment.json"
 BATCH, EVALUATION = "batch", "evaluation"
+OF_AN_ENGINE = ("minutes", "licenses", "gres", "sbatch", "slots", "write_only")
 
 
 class _Record(Value):
@@ -90,8 +91,7 @@ class Experiment:
 
 def experiment(options: argparse.Namespace) -> int:
     """Run what is missing, evaluate, report; 0 when every row is final."""
-    if options.engine:
-        farm.refuse_strange_options(options, options.engine)
+    _refuse_strange_options(options)
     asked = _opened(options)
     found, left = asked.found(), asked.stale()
     most = _most(found, left, options.retry_failed)
@@ -106,6 +106,14 @@ def experiment(options: argparse.Namespace) -> int:
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _refuse_strange_options(options: argparse.Namespace) -> None:
+    """Raises UsageError for what only another engine knows, or only one."""
+    if options.engine:
+        farm.refuse_strange_options(options, options.engine)
+    elif given := [name for name in OF_AN_ENGINE if getattr(options, name)]:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for rows that are handed in.", "Name the --engine.")
+
+
 def _opened(options: argparse.Namespace) -> Experiment:
     """Nothing is written for an experiment that cannot be."""
     file = read_file(find_file(options.file))
@@ -122,7 +130,7 @@ def _batch_in(out: Path, file: ExperimentFile) -> Batch | None:
     """Raises UsageError for a folder that is not this experiment's."""
     try:
         record = _Record.model_validate_json((out / RECORD).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"the folder {out} is not empty and holds no experiment.", "Choose another.") from None
         return None
