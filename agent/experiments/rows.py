@@ -121,7 +121,11 @@ def _why(before: Row, now: Asked | None) -> str:
 
 
 def _config(file: ExperimentFile, method: Method, settings: dict[str, Any], told: RunsTold) -> Config:
+    inner = [name for name in settings for table in settings if name.startswith(f"{table}.")]
     try:
+        if inner:
+            table = inner[0].rpartition(".")[0]
+            raise ConfigurationError(f"the setting {table!r} is a table of settings, and is said as one value too.")
         return told.config_of(settings)
     except (ConfigurationError, UsageError) as error:
         message = f"{file.path}, method {method.name!r}: {error.message}"

@@ -84,6 +84,11 @@ def written(folder, text):
         (GOOD.replace("staged", "m") + "[method.m]\nseed = 2\n", "'seed' is the same for all methods. Say it as seeds"),
         (GOOD.replace("staged", "m") + '[method.m]\nblender = "4.2"\n', "'blender' makes no other result"),
         (GOOD.replace("staged", "m") + "[method.m]\nverifier = 3\n", "method 'm': the setting 'verifier' must be true"),
+        (
+            GOOD.replace("staged", "m") + "[method.m]\nrounds = 3\n[settings]\nrounds.geometry = 2\n",
+            "method 'm': the setting 'rounds' is a table of settings, and is said as one value too",
+        ),
+        (GOOD + "[settings]\nrounds = 3\n", "the setting 'rounds' must be a table of settings, not 3"),
         (GOOD.replace("staged", "a b") + '[method."a b"]\nrollouts = 2\n', "'a b' cannot name a method"),
         (GOOD.replace("staged", "text_only_scaffold"), "the offline model builds from the picture alone"),
     ],
