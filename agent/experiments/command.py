@@ -230,12 +230,16 @@ def _reported(asked: Experiment, options: argparse.Namespace) -> int:
 
 
 def _scores(asked: Experiment, found: Sequence[Found], options: argparse.Namespace) -> str:
-    """Of the rows that are final, failed ones among them: tables in Markdown."""
-    final = {
-        method.name: [one.outcome.folder for one in found if one.asked.method == method.name and one.outcome.is_final]
-        for method in asked.file.methods
-    }
-    if not any(final.values()):
+    """Of the rows that are final, failed ones among them: tables in Markdown. A method whose runs are another's is no
+    row of its own: it would be compared with itself."""
+    final: dict[str, list[Path]] = {}
+    taken: set[str] = set()
+    for method in asked.file.methods:
+        own = [one.outcome for one in found if one.asked.method == method.name]
+        if folders := [one.folder for one in own if one.is_final and one.id not in taken]:
+            final[method.name] = folders
+        taken |= {one.id for one in own}
+    if not final:
         return ""
     return evaluate_methods(final, asked.pictures.dataset, asked.out / EVALUATION, options).markdown
 

@@ -3,6 +3,7 @@ ended, what it cost, and the tables of the evaluation."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -212,7 +213,7 @@ def _facts(report: Report) -> str:
     facts = [
         f"- Pictures: {report.pictures}, {named} ({report.dataset})",
         *(f"- Of the pictures: {note}" for note in report.notes),
-        f"- Seeds: {', '.join(map(str, report.seeds))}. {SEEDS_AVERAGED}",
+        f"- Seeds: {', '.join(map(str, report.seeds))}",
         f"- Preset: {report.preset}",
         f"- Program: SEIG {report.project}, prompts {report.prompts[:12]}; Blender {blenders}",
         f"- Spent: {dollars(report.cost.usd)}, {report.cost.tokens:,} tokens, {report.calls:,} model calls, "
@@ -260,7 +261,8 @@ def _unfinished(report: Report) -> list[str]:
 def _scores(report: Report) -> str:
     if not report.scores:
         return "Nothing to evaluate yet: no row is final."
-    return f"{SEEDS_AVERAGED} More in the folder `evaluation`.\n\n{report.scores}"
+    below = re.sub(r"^#", "###", report.scores, flags=re.MULTILINE)
+    return f"{SEEDS_AVERAGED} More in the folder `evaluation`.\n\n{below.strip()}"
 
 
 def _stale(report: Report) -> str:

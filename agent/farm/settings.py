@@ -57,13 +57,6 @@ class RunsTold:
             usd = None if usd is None or cap is None else usd + cap
         return Bounds(usd=usd, minutes=max(budget.minutes for budget in budgets.values()))
 
-    def _of(self, manifest: Path, row: Row) -> Config:
-        try:
-            return self.config_of(row.settings)
-        except RunError as error:
-            message = f"{manifest}, row {row.index} ({row.id}): {error.message}"
-            raise UsageError(message, error.remedy or "Correct it there.") from None
-
     def config_of(self, own: Mapping[str, Any]) -> Config:
         """The settings of a row that has some of its own, by their dotted names."""
         options = self.options
@@ -71,6 +64,13 @@ class RunsTold:
         if unknown := sorted(own.keys() & {"recording", "config"}):
             raise UsageError(f"{unknown[0]!r} is no setting of a row.", "Give it for all rows, after --.")
         return with_model(load_config(settings_of(options), options.config, recorded, own))
+
+    def _of(self, manifest: Path, row: Row) -> Config:
+        try:
+            return self.config_of(row.settings)
+        except RunError as error:
+            message = f"{manifest}, row {row.index} ({row.id}): {error.message}"
+            raise UsageError(message, error.remedy or "Correct it there.") from None
 
     def _settled(self) -> list[str]:
         options, said = self.options, []

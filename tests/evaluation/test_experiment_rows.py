@@ -86,6 +86,8 @@ def test_methods_that_come_to_the_same_settings_share_their_runs_and_it_is_said(
     assert trial.starts() == {f"{item}.{method}.s0": 1 for item in TWO for method in ("staged", "no_verifier")}
     assert [method["same_as"] for method in trial.report()["methods"]] == ["", "staged", ""]
     assert "the same settings as staged here: these are its runs" in trial.told()
+    scores = trial.told().partition("## Scores")[2].replace("\\", "")
+    assert "no_verifier" in scores and "one_rollout" not in scores, "it would be compared with itself"
 
 
 def test_a_row_that_failed_for_good_stays_a_failure_when_the_experiment_goes_on(trial):
