@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
 # no shell takes any part of them for a command. Only ARGS is shell words.
-NAMES := IMAGE MANIFEST OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
+NAMES := IMAGE MANIFEST FILE DATA OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 ARGS ?=
@@ -81,6 +81,15 @@ farm-status farm-collect farm-retry:
 farm-local: ## [MANIFEST=rows.csv] [OUT=folder] [ARGS="--preset quick"]: a batch on a small Slurm of our own
 	$(call set-up,run)
 	@$(AGENT) -m agent.farm.slurm.demonstration $${MANIFEST:+$(MANIFEST_PATH)} $${OUT:+--out="$$OUT"} -- $(ARGS)
+
+# As with a manifest: what follows "--" is for each run.
+FILE_PATH := "$${FILE/\#-/./-}"
+
+.PHONY: experiment
+experiment: ## FILE=table1|mine.toml [DATA=dataset] [OUT=folder] [ARGS=--dry-run]: run what is missing, evaluate, report
+	@test -n "$$FILE" || { echo 'Which experiment? make experiment FILE=offline DATA=folder' >&2; exit 64; }
+	$(call set-up,evaluation)
+	@$(AGENT) -m agent experiment $(FILE_PATH) $${DATA:+--data="$$DATA"} $${OUT:+--out="$$OUT"} $(ARGS)
 
 .PHONY: test
 test: ## run the tests, with real Blenders; CI also runs farm-test, faults and matrix [ARGS="-k name"]

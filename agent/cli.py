@@ -24,7 +24,8 @@ STAGES = ("geometry", "material", "composition", "lighting", "camera")
 """That come after the scaffold."""
 
 EXIT_CODES = """exit codes:
-  0   finished (result.json says: accepted, best_effort or budget_stopped); of a batch: every row is final
+  0   finished (result.json says: accepted, best_effort or budget_stopped); of a batch or an
+      experiment: every row is final
   3   verify: the rebuilt scene differs; with --strict: not every stage, or not every row, was accepted
   10  a budget is used up and there is no usable scene: resume with a larger one
   64  wrong usage; an output folder that belongs to another run
@@ -32,7 +33,7 @@ EXIT_CODES = """exit codes:
   69  this machine cannot do it: no Blender, disk full, folder not writable
   70  a defect of this program, a scene that Blender cannot bear, or a row that was interrupted too often
   75  interrupted, in use, the service is out of reach, or Blender fails to start again and again: resume later;
-      of a batch: not every row is final
+      of a batch or an experiment: not every row is final
   78  a setting in a file, a key or a model is refused"""
 
 FARM_COMMANDS = {
@@ -43,6 +44,7 @@ FARM_COMMANDS = {
 BATCH_STOP_S = 8.0
 """For what runs rows, which need some seconds to stop themselves."""
 STRICT = "exit with 3 unless every row is accepted"
+ENGINES = ("slurm", "openjd")
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -64,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """What a command line asks for; ends with a usage message (exit code 64) where it cannot be understood."""
     own: list[str] = list(arguments)
     run: list[str] = []
-    if own[:1] == ["batch"] or own[:2] == ["farm", "submit"]:  # what follows "--" is for each run
+    if own[:1] in (["batch"], ["experiment"]) or own[:2] == ["farm", "submit"]:  # what follows "--" is for each run
         own, run = (own[: own.index("--")], own[own.index("--") + 1 :]) if "--" in own else (own, [])
     options = _parser().parse_args(own)
     options.run = run
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_batch(commands)
     _add_farm(commands)
+    _add_experiment(commands)
     _add_calibrate(commands)
     resume = _add(
         commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
@@ -183,15 +186,8 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
     kinds = farm.add_subparsers(title="commands", metavar="COMMAND", required=True)
     submit = _add(kinds, "submit", "hand a batch to a farm's engine; what follows -- is for each run", "submit")
     _add_manifest(submit)
-    submit.add_argument("--engine", choices=("slurm", "openjd"), default="slurm")
-    submit.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
-    submit.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
-    submit.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
-    submit.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
-    submit.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
-    submit.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="Slurm: further ones of sbatch")
-    submit.add_argument("--slots", default="", metavar="NAME", help="OpenJD: name of the farm's limit on runs")
-    submit.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+    submit.add_argument("--engine", choices=ENGINES, default="slurm")
+    _add_engine(submit)
     for name, text in FARM_COMMANDS.items():
         parser = _add(kinds, name, text, name)
         parser.add_argument("root", type=_folder, metavar="DIR", help="the batch's folder")
@@ -204,6 +200,38 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
         if name == "retry":
             parser.add_argument("--failed", action="store_true", help="what has failed for good too")
             parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+
+
+def _add_engine(parser: argparse._ActionsContainer) -> None:
+    """What an engine is asked for."""
+    parser.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
+    parser.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
+    parser.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
+    parser.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
+    parser.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
+    parser.add_argument("--sbatch", action="append", default=[], metavar="OPTION", help="Slurm: further ones of sbatch")
+    parser.add_argument("--slots", default="", metavar="NAME", help="OpenJD: name of the farm's limit on runs")
+    parser.add_argument("--write-only", action="store_true", help="OpenJD: write the template, run nothing")
+
+
+def _add_experiment(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "pictures by methods by seeds: run what is missing, evaluate, report; what follows -- is for each run"
+    parser = _add(commands, "experiment", text, "experiment")
+    parser.add_argument(
+        "file", metavar="FILE", help="TOML file, or the name of one that is shipped: table1, ablations, …"
+    )
+    text = "the pictures, in the place of the file's: a data set as `evaluate --data` takes it"
+    parser.add_argument("--data", default="", metavar="DATA", help=text)
+    parser.add_argument("--out", type=_folder, metavar="DIR", help="its folder; default: runs/experiment-<file's name>")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be run and what it may cost; run nothing"
+    )
+    parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
+    parser.add_argument("--strict", action="store_true", help=STRICT)
+    farm = parser.add_argument_group("on a farm")
+    farm.add_argument("--engine", choices=ENGINES, help="hand the rows in; default: run them on this machine")
+    _add_engine(farm)
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
@@ -321,13 +349,17 @@ def _call(name: str, options: argparse.Namespace) -> int:
         return blenders(options.json)
     from agent.runs.stopping import PATIENCE_S, stopping
 
-    runs_rows = name in ("batch", "submit", "retry")
-    go_on = "Go on with the same command." if name == "batch" else ""
+    runs_rows = name in ("batch", "submit", "retry", "experiment")
+    go_on = "Go on with the same command." if name in ("batch", "experiment") else ""
     with stopping(go_on, BATCH_STOP_S if runs_rows else PATIENCE_S):
         if name in ("batch", "submit", *FARM_COMMANDS):
             from agent.farm import commands as farm
 
             return int(getattr(farm, name)(options))
+        if name == "experiment":
+            from agent.experiments.command import experiment
+
+            return experiment(options)
         from agent import commands  # takes a second or more
 
         return int(getattr(commands, name)(options))

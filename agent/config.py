@@ -297,7 +297,7 @@ def load_config(
     of this picture alone, by their dotted names.
     Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
-    from_file = _read_toml(file) if file else {}
+    from_file = read_toml("configuration file", file, example="rollouts = 2") if file else {}
     typed = {name: value for name, value in options.items() if value is not None and name not in (own or {})}
     given = _nested({**typed, **(own or {})})
     preset = given.get("preset", from_file.get("preset"))
@@ -318,7 +318,9 @@ def _validated(settings: Mapping[str, Any], options: Mapping[str, Any], file: Pa
     except ValidationError as error:
         first = error.errors()[0]
     names = [str(part) for part in first["loc"] if part != "[key]"]
-    setting, (reason, remedy) = ".".join(names), _in_plain_words(first, names)
+    setting, (reason, remedy) = ".".join(names), (in_plain_words(first), "")
+    if first["type"] == "extra_forbidden":
+        remedy = _known_instead(names)
     if options.get(setting) is not None:
         option = OPTIONS.get(setting, f"--{setting.replace('_', '-')}")
         raise UsageError(f"{option} {reason}.", remedy)
@@ -326,15 +328,17 @@ def _validated(settings: Mapping[str, Any], options: Mapping[str, Any], file: Pa
     raise ConfigurationError(f"{where}the setting {setting!r} {reason}.", remedy or "Correct it there.")
 
 
-def _in_plain_words(error: ErrorDetails, names: list[str]) -> tuple[str, str]:
-    """What is wrong with a setting, and the way out where it is not plain from that."""
+def in_plain_words(error: ErrorDetails) -> str:
+    """What is wrong with a value that somebody wrote, to follow its name: "must be at least 1, not 0"."""
     facts, kind, got = error.get("ctx", {}), error["type"], error["input"]
     if kind == "extra_forbidden":
-        return "is not known", _known_instead(names)
+        return "is not known"
+    if kind == "missing":
+        return "is missing"
     if kind == "value_error":
-        return f"is refused: {facts['error']}", ""
+        return f"is refused: {facts['error']}"
     must = next((words.format(**facts) for part, words in _KINDS.items() if kind.startswith(part)), error["msg"])
-    return f"{must}, not {f'{got:.10g}' if isinstance(got, float) else repr(got)[:80]}", ""
+    return f"{must}, not {f'{got:.10g}' if isinstance(got, float) else repr(got)[:80]}"
 
 
 _KINDS = {
@@ -348,6 +352,8 @@ _KINDS = {
     "bool": "must be true or false",
     "string": "must be text",
     "path": "must be a path",
+    "tuple": "must be a list",
+    "too_short": "must have at least one",
     "dict": "must be a table of settings",
     "model": "must be a table of settings",
 }
@@ -386,15 +392,16 @@ def with_model(config: Config) -> Config:
     return config.model_copy(update={"model": model} | ({"align_looks": 0} if model == "offline" else {}))
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(what: str, file: Path, example: str) -> dict[str, Any]:
+    """Raises ConfigurationError for a file that cannot be read or is no TOML, with an example of a line."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(f"configuration file {file}: {reason}.", "Check the path, or go without it.") from None
+        raise ConfigurationError(f"{what} {file}: {reason}.", "Check the path, or go without it.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"configuration file {file} is not valid TOML: {str(error).rstrip('.')}."
-        raise ConfigurationError(message, "It holds lines such as: rollouts = 2") from None
+        message = f"{what} {file} is not valid TOML: {str(error).rstrip('.')}."
+        raise ConfigurationError(message, f"It holds lines such as: {example}") from None
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
@@ -406,6 +413,14 @@ def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(table, {})
         place[last] = value
     return nested
+
+
+def dotted(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their dotted names, of tables or of such names already."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

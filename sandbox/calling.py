@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.folders import ROOT
 
-NAMED_BY = {"run": "IMAGE", "batch": "MANIFEST", "farm submit": "MANIFEST"}
+NAMED_BY = {"run": "IMAGE", "batch": "MANIFEST", "experiment": "FILE", "farm submit": "MANIFEST"}
 """The make variable that holds what a command is about, where it is not OUT."""
 
 

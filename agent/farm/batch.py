@@ -1,7 +1,7 @@
 """Owns a batch's folder: the rows as they were when it began, beside the folders of its runs.
 
 ROOT/farm/batch.json      what the batch is, and the digest of its rows
-ROOT/farm/manifest.jsonl  the rows, frozen: task K of the farm is row K of it
+ROOT/farm/manifest.jsonl  the rows, frozen: task K of the farm is row K of it, and stays it where rows are added
 ROOT/farm/logs/           what the engine kept of the tasks' output
 ROOT/batch.*, template.json   its report; its description for Open Job Description
 ROOT/<id>/                the run of a row
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
@@ -55,6 +56,8 @@ class _Record(Value):
     settings: str = ""
     frozen: str
     """Digest of manifest.jsonl."""
+    before: str = ""
+    """The same before it grew last: a kill may have come between."""
 
 
 def begin_batch(root: Path, source: Path, manifest: Manifest, settings: str = "") -> Batch:
@@ -84,7 +87,7 @@ def begin_batch(root: Path, source: Path, manifest: Manifest, settings: str = ""
             created=time.time(),
             rows=len(manifest.rows),
             settings=settings,
-            frozen=hashlib.sha256(frozen).hexdigest(),
+            frozen=_digest(frozen),
         )
         write_json(folder / "batch.json", record.model_dump(mode="json"))
     except FileExistsError:
@@ -93,6 +96,20 @@ def begin_batch(root: Path, source: Path, manifest: Manifest, settings: str = ""
         reason = (error.strerror or str(error)).lower()
         raise NodeUnfit(f"the folder {root} cannot be written to: {reason}.", "Choose another folder.") from None
     return Batch(root=root, title=record.title, digest=record.digest, rows=manifest.rows, settings=settings)
+
+
+def grow_batch(batch: Batch, rows: Sequence[Row]) -> Batch:
+    """Add rows at the end: those that were there keep their index, so tasks that are under way are not disturbed."""
+    more = [row.model_copy(update={"index": len(batch.rows) + number}) for number, row in enumerate(rows, start=1)]
+    record = batch.folder / "batch.json"
+    known, text = _Record.model_validate_json(record.read_bytes()), batch.manifest.read_bytes()
+    frozen = text + "".join(map(_frozen, more)).encode()
+    grown = known.model_copy(
+        update={"rows": len(batch.rows) + len(more), "frozen": _digest(frozen), "before": _digest(text)}
+    )
+    write_json(record, grown.model_dump(mode="json"))
+    write_atomically(batch.manifest, frozen)
+    return batch.model_copy(update={"rows": (*batch.rows, *more)})
 
 
 def open_batch(root: Path) -> Batch:
@@ -108,9 +125,13 @@ def open_batch(root: Path) -> Batch:
         raise InputUnreadable(f"{record} cannot be read: {str(error)[:200]}.", "Begin the batch anew.") from None
     frozen = root / "farm" / FROZEN
     rows = read_manifest(frozen).rows
-    if hashlib.sha256(frozen.read_bytes()).hexdigest() != known.frozen:
+    if _digest(frozen.read_bytes()) not in (known.frozen, known.before):
         raise InputUnreadable(f"{frozen} was changed since the batch began.", "Put it back, or begin the batch anew.")
     return Batch(root=root, title=known.title, digest=known.digest, rows=rows, settings=known.settings)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _frozen(row: Row) -> str:

@@ -36,6 +36,7 @@ from sandbox.machine import processors
 if TYPE_CHECKING:
     from agent.farm.settings import Bounds, RunsTold
 
+SUBMISSION = "submission.json"
 START_MINUTES = 5.0
 """An engine's time limit is so much longer than what a run allows itself: it starts, and is warned early."""
 OPTIONS_OF = {"slurm": ("at_once", "licenses", "gres", "sbatch"), "openjd": ("slots", "write_only")}
@@ -55,11 +56,19 @@ class Submission(Value):
 def batch(options: argparse.Namespace) -> int:
     """Every row of a manifest on this machine; 0 when each is final."""
     from agent.commands import make_model
-    from agent.farm.local import LocalBatch, at_once_here
-    from agent.farm.overview import Overview
 
     told, bounds, begun = _begun(options)
     make_model(told.config)  # raises what each row would fail with
+    work_here(begun, told, bounds.minutes, options)
+    return _collected(begun, options.strict)
+
+
+def work_here(begun: Batch, told: RunsTold, minutes: float, options: argparse.Namespace) -> None:
+    """Until every row is final, on this machine; `minutes`: what the longest of them allows itself. Raises as
+    `LocalBatch.run` does."""
+    from agent.farm.local import LocalBatch, at_once_here
+    from agent.farm.overview import Overview
+
     at_once = options.at_once or at_once_here()
     threads = () if told.options.threads else ("--threads", str(max(1, processors() // at_once)))
     most = {"max_attempts": told.options.max_attempts} if told.options.max_attempts else {}
@@ -68,40 +77,56 @@ def batch(options: argparse.Namespace) -> int:
             begun,
             [*_row(begun, told), *threads],
             at_once=at_once,
-            minutes=longest_minutes(bounds.minutes) + START_MINUTES,
+            minutes=longest_minutes(minutes) + START_MINUTES,
             retry_failed=options.retry_failed,
             tell=overview,
             **most,
         )
         rows.run()
-    return _collected(begun, options.strict)
 
 
 def submit(options: argparse.Namespace) -> int:
     """Hand a batch to a farm's engine."""
-    _refuse_strange_options(options, options.engine)
+    refuse_strange_options(options, options.engine)
     told, bounds, begun = _begun(options)
-    threads = () if told.options.threads else ("--threads", str(options.cpus))
-    wanted = _wanted(options, told, bounds)
-    submission = Submission(engine=options.engine, command=(*_row(begun, told), *threads), wanted=wanted)
+    submission = submission_of(begun, told, bounds.minutes, options)
     return _hand_in(begun, submission, [row.index for row in begun.rows], options)
+
+
+def submission_of(begun: Batch, told: RunsTold, minutes: float, options: argparse.Namespace) -> Submission:
+    """What an engine is to be told; `minutes`: what the longest row allows itself."""
+    threads = () if told.options.threads else ("--threads", str(options.cpus))
+    wanted = _wanted(options, told, minutes)
+    return Submission(engine=options.engine, command=(*_row(begun, told), *threads), wanted=wanted)
 
 
 def retry(options: argparse.Namespace) -> int:
     """Hand in again what is not final, and with --failed what has failed for good."""
     begun, before = open_batch(options.root), _submission(options.root)
-    _refuse_strange_options(options, before.engine)
-    if before.engine == "slurm" and (queued := slurm.queue(_jobs(begun, before))):
-        jobs = " ".join(_without_tasks(queued))
+    refuse_strange_options(options, before.engine)
+    if jobs := queued(begun):
         raise UsageError(f"rows of {begun.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
     wanted = ("failed",) if options.failed else ()
     left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
     if not left:
         answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
         return 0
-    for index in left:
-        forget(RunFolder(begun.root / begun.rows[index - 1].id))
+    forget_failures(begun, left)
     return _hand_in(begun, before, left, options)
+
+
+def forget_failures(batch: Batch, indices: Iterable[int]) -> None:
+    """So that these rows are tried again."""
+    for index in indices:
+        forget(RunFolder(batch.root / batch.rows[index - 1].id))
+
+
+def queued(batch: Batch) -> str:
+    """The jobs in which rows of a batch still wait or run on a cluster; nothing where there are none."""
+    if not (batch.folder / SUBMISSION).exists():
+        return ""
+    before = _submission(batch.root)
+    return " ".join(_without_tasks(slurm.queue(_jobs(batch, before)))) if before.engine == "slurm" else ""
 
 
 def status(options: argparse.Namespace) -> int:
@@ -162,7 +187,7 @@ def _refuse_too_dear(bound: float | None, most: float | None, rows: int) -> None
         raise UsageError(message, f"Lower --max-cost to {bound / rows:.2f}, or raise --batch-max-cost.")
 
 
-def _refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
+def refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
     """Raises UsageError for what only another engine knows."""
     for other, names in OPTIONS_OF.items():
         if other != engine and (given := [name for name in names if getattr(options, name, None)]):
@@ -170,8 +195,8 @@ def _refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
             raise UsageError(f"--{option} is for --engine {other}.", f"Leave it out with {engine}.")
 
 
-def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict[str, Any]:
-    minutes = options.minutes or math.ceil(longest_minutes(bounds.minutes) + START_MINUTES)
+def _wanted(options: argparse.Namespace, told: RunsTold, most: float) -> dict[str, Any]:
+    minutes = options.minutes or math.ceil(longest_minutes(most) + START_MINUTES)
     shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
@@ -180,29 +205,30 @@ def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict
     return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 
-def _hand_in(
-    batch: Batch,
-    submission: Submission,
-    indices: Sequence[int],
-    options: argparse.Namespace,
-) -> int:
+def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
+    """Hand in, and see to the report where all is done here."""
+    return _collected(batch, strict=False) if hand_in(batch, submission, indices, options) else 0
+
+
+def hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> bool:
+    """Give an engine the rows with these indices; whether they have been done meanwhile."""
     run = submission.command
     if submission.engine == "slurm":
         wanted = slurm.Wanted(**submission.wanted)
         jobs = slurm.submit(batch, indices, run, wanted)
         report = slurm.submit_after(batch, jobs, _report(batch, "--follow"), wanted)
-        write_json(batch.folder / "submission.json", submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
+        write_json(batch.folder / SUBMISSION, submission.model_copy(update={"jobs": tuple(jobs)}).model_dump())
         answer(f"{len(indices)} rows submitted as job {', '.join(jobs)}; job {report} will write the report.\n"
                f"How it goes: {command('farm status', batch.root)}")  # fmt: skip
-        return 0
-    write_json(batch.folder / "submission.json", submission.model_dump())
+        return False
+    write_json(batch.folder / SUBMISSION, submission.model_dump())
     path = openjd.write_template(batch, indices, run, _report(batch), openjd.Wanted(**submission.wanted))
     openjd.check(path)
     if options.write_only:
         answer(f"The job is described in {path}. Run it: openjd run {shlex.quote(str(path))}, or submit it to a farm.")
-        return 0
+        return False
     openjd.run_here(path, indices)
-    return _collected(batch, strict=False)
+    return True
 
 
 def _report(batch: Batch, *options: str) -> list[str]:
@@ -221,7 +247,7 @@ def _without_tasks(queue: Iterable[str]) -> list[str]:
 
 def _submission(root: Path) -> Submission:
     try:
-        return Submission.model_validate_json((root / "farm" / "submission.json").read_bytes())
+        return Submission.model_validate_json((root / "farm" / SUBMISSION).read_bytes())
     except (OSError, ValueError):
         raise UsageError(f"nothing of {root} was submitted yet.", "Submit it: farm submit MANIFEST --out …") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class RunsTold:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.options = _parsed(arguments)
-        self.config = self._config({})
+        self.config = self.config_of({})
         self.arguments = (*arguments, *self._settled())
 
     @property
@@ -57,19 +57,20 @@ class RunsTold:
             usd = None if usd is None or cap is None else usd + cap
         return Bounds(usd=usd, minutes=max(budget.minutes for budget in budgets.values()))
 
-    def _of(self, manifest: Path, row: Row) -> Config:
-        try:
-            return self._config(row.settings)
-        except RunError as error:
-            message = f"{manifest}, row {row.index} ({row.id}): {error.message}"
-            raise UsageError(message, error.remedy or "Correct it there.") from None
-
-    def _config(self, own: dict[str, Any]) -> Config:
+    def config_of(self, own: Mapping[str, Any]) -> Config:
+        """The settings of a row that has some of its own, by their dotted names."""
         options = self.options
         recorded = recorded_settings(options.recording) if options.recording else None
         if unknown := sorted(own.keys() & {"recording", "config"}):
             raise UsageError(f"{unknown[0]!r} is no setting of a row.", "Give it for all rows, after --.")
         return with_model(load_config(settings_of(options), options.config, recorded, own))
+
+    def _of(self, manifest: Path, row: Row) -> Config:
+        try:
+            return self.config_of(row.settings)
+        except RunError as error:
+            message = f"{manifest}, row {row.index} ({row.id}): {error.message}"
+            raise UsageError(message, error.remedy or "Correct it there.") from None
 
     def _settled(self) -> list[str]:
         options, said = self.options, []

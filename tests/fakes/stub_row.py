@@ -4,6 +4,7 @@ done-N: hands over a scene.   broken-N: fails for good.   unfit-N: exit code 69.
 crash-N: kills itself once, then done.   hang-N: never ends, and hears no signal.   sleep-N: ends when it is asked to.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -11,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-OPTIONS = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
+OPTIONS = dict(itertools.pairwise(sys.argv))
+"""Of each word, what follows it."""
 
 
 def main():
