@@ -115,9 +115,9 @@ def id_from(*parts: str) -> str:
     return text.lstrip("_.-")[:_ID_CHARACTERS].rstrip("-.") or "picture"
 
 
-def distinct(ids: Sequence[str]) -> list[str]:
-    """The same ids, those that are there already (whatever their capitals) with a number behind them."""
-    taken, result = set[str](), list[str]()
+def distinct(ids: Sequence[str], given: Iterable[str] = ()) -> list[str]:
+    """The same ids, those that are there already (whatever their capitals) or `given` with a number behind them."""
+    taken, result = {id.casefold() for id in given}, list[str]()
     for id in ids:
         name, number = id, 1
         while name.casefold() in taken:

@@ -49,7 +49,7 @@ def read_dataset(text: str) -> Dataset:
             wanted = "file" if kind.takes_files else "folder"
             raise InputUnreadable(f"{path} is no {wanted}, but {name} is {kind.what}.", f"Give a {wanted}.")
         return kind.read(path)
-    if separator and not (is_file(Path(text)) or is_folder(Path(text))) and name.isidentifier():
+    if separator and not (is_file(Path(text)) or is_folder(Path(text))) and "/" not in name:
         raise UsageError(f"there is no kind of data set {name!r}.", f"There are {', '.join(KINDS)}.")
     return _recognised(_existing(text))
 

@@ -1,8 +1,9 @@
 """Owns the list that a user writes: a line for each picture, as CSV or JSON lines, with what is known of it.
 
-Columns: id, image, mask, mesh, camera, novel; only image is needed, and paths are relative to the list. `camera` names a
-file in the form of `cameras.json` (in JSON lines it may be the object itself); `novel` names pictures, in a CSV with ";"
-between them, whose cameras are in that file under their names. What a manifest of a batch has beside them is left alone.
+Columns: id, image, mask, mesh, camera, novel; only image is needed, and paths are relative to the list. `camera` names
+a file in the form of `cameras.json` (in JSON lines it may be the object itself); `novel` names pictures, in a CSV with
+";" between them, whose cameras are in that file under their names. What a manifest of a batch has beside them is left
+alone.
 """
 
 from __future__ import annotations
@@ -58,12 +59,11 @@ def read(path: Path) -> Dataset:
         message = f"{path} has {len(lines):,} rows, and should have between 1 and {_MOST_ROWS:,}."
         raise InputUnreadable(message, "Give it a line for each picture, below a first line: id,image")
     rows = [(f"{path}, line {line}", checked(f"{path}, line {line}", cells, _Row)) for line, cells in lines]
-    items = [_item(where, row, path.parent) for where, row in rows]
     _refuse_repeated([(where, row.id) for where, row in rows if row.id])
-    ids = distinct([item.id for item in items])
-    renamed = tuple(item.model_copy(update={"id": id}) for item, id in zip(items, ids, strict=True))
+    ids = _ids([row for _, row in rows])
+    items = tuple(_item(id, where, row, path.parent) for id, (where, row) in zip(ids, rows, strict=True))
     unread = dict.fromkeys(name for _, cells in lines for name in cells if name not in COLUMNS + _OF_A_BATCH)
-    return Dataset(name=path.stem, items=renamed, notes=tuple(told("columns that are not read", unread)))
+    return Dataset(name=path.stem, items=items, notes=tuple(told("columns that are not read", unread)))
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -107,14 +107,21 @@ def _refuse_repeated(ids: list[tuple[str, str]]) -> None:
             raise InputUnreadable(f"{where}: the id {id!r} is taken by {first}.", "Give each row an id of its own.")
 
 
-def _item(where: str, row: _Row, folder: Path) -> Item:
+def _ids(rows: list[_Row]) -> list[str]:
+    """As they are given; else by the picture's name, where no row is given it."""
+    given = [row.id for row in rows if row.id]
+    made = iter(distinct([id_from(Path(row.image).stem) for row in rows if not row.id], given))
+    return [row.id or next(made) for row in rows]
+
+
+def _item(id: str, where: str, row: _Row, folder: Path) -> Item:
     cameras = _cameras(where, row, folder)
     mask = _there(where, "mask", row.mask, folder) if row.mask else None
     camera = cameras.reference.camera(f"{where}, camera") if cameras else None
     picture = _there(where, "image", row.image, folder)
     reference = View(name=picture.name, picture=picture, mask=mask, camera=camera)
     novel = tuple(_novel(where, row, cameras, folder))
-    return Item(id=row.id or id_from(picture.stem), reference=reference, novel=novel, mesh=_mesh(where, row, folder))
+    return Item(id=id, reference=reference, novel=novel, mesh=_mesh(where, row, folder))
 
 
 def _cameras(where: str, row: _Row, folder: Path) -> StoredCameras | None:

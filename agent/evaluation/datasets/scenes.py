@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from agent.errors import InputUnreadable
 from agent.evaluation.data import Camera, Dataset, Item, MeshFile, View
 from agent.evaluation.datasets.cameras import StoredCamera
@@ -20,7 +22,7 @@ class StoredCameras(Foreign):
     """The whole of `cameras.json`, but what describes it to people."""
 
     reference: StoredCamera
-    novel: dict[str, StoredCamera] = {}
+    novel: dict[str, StoredCamera] = Field(default_factory=dict)
 
 
 def looks_like(path: Path) -> bool:
