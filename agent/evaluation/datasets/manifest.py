@@ -53,7 +53,7 @@ def looks_like(path: Path) -> bool:
 def read(path: Path) -> Dataset:
     """Raises InputUnreadable."""
     text = read_text(path)
-    is_json = path.suffix.lower() != ".csv" and text.lstrip().startswith("{")
+    is_json = path.suffix.lower() in SUFFIXES[1:] or text.lstrip().startswith("{")
     lines = list(_json_lines(path, text) if is_json else _csv_lines(path, text))
     if not 1 <= len(lines) <= _MOST_ROWS:
         message = f"{path} has {len(lines):,} rows, and should have between 1 and {_MOST_ROWS:,}."

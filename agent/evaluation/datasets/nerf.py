@@ -86,7 +86,8 @@ def read_paper(path: Path) -> Dataset:
     if len(missing) == len(PAPER_SCENES):
         message = f"None of the paper's scenes ({', '.join(PAPER_SCENES)}) is in {path}."
         raise InputUnreadable(message, "Give the folder that has a folder for each; a single scene is nerf:FOLDER.")
-    notes += told("scenes of the paper that are not there", missing)
+    if missing:
+        notes.append(f"scenes of the paper that are not there: {', '.join(missing)}")
     notes.append("which five views the paper took is not known; these are ours, evenly spaced over the test views")
     found = len(PAPER_SCENES) - len(missing)
     return _dataset("nerf-paper" if not missing else f"nerf-paper, {found} of 7 scenes", path, items, notes)

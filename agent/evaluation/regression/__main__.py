@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,8 @@ They are dedicated to the public domain under CC0 1.0: https://creativecommons.o
 
 
 def main() -> int:
+    sys.stdout = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Blender itself writes of each tile
     try:
         _make(_arguments())
     except RunError as error:
@@ -44,7 +47,7 @@ def _make(asked: argparse.Namespace) -> None:
         raise UsageError(f"there is no scene {unknown[0]!r}.", f"There are {', '.join(names)}.")
     if not (16 <= asked.long_px <= 4096 and 1 <= asked.samples <= 65536):
         raise UsageError("--long-px is 16 to 4096, and --samples 1 to 65536.")
-    quality = Quality(asked.long_px, asked.long_px * 3 // 4, asked.samples)
+    quality = Quality(asked.long_px, asked.samples)
     try:
         asked.folder.mkdir(parents=True, exist_ok=True)
         (asked.folder / "LICENCE.txt").write_text(LICENCE, encoding="utf-8")

@@ -7,6 +7,7 @@ import struct
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Position = tuple[float, float, float]
 _FLOAT, _UNSIGNED = 5126, 5125
@@ -28,48 +29,60 @@ class Part:
 
 def write_glb(path: Path, nodes: dict[str, list[Part]]) -> None:
     """A node of that name for each entry; the same bytes for the same parts."""
-    buffer, document = bytearray(), _empty()
+    file = _File()
     for name, parts in nodes.items():
-        document["nodes"].append({"name": name, "mesh": len(document["meshes"])})
-        document["scenes"][0]["nodes"].append(len(document["nodes"]) - 1)
-        primitives = [_primitive(document, buffer, part) for part in parts]
-        document["meshes"].append({"name": name, "primitives": primitives})
-    document["buffers"] = [{"byteLength": len(buffer)}]
-    text = json.dumps(document, separators=(",", ":")).encode()
+        file.meshes.append({"name": name, "primitives": [file.primitive(part) for part in parts]})
+    text = json.dumps(file.document(), separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(buffer), 0x004E4942) + buffer
-    path.write_bytes(struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks)
+    body = struct.pack("<II", len(text), 0x4E4F534A) + text
+    body += struct.pack("<II", len(file.content), 0x004E4942) + file.content
+    path.write_bytes(struct.pack("<III", 0x46546C67, 2, 12 + len(body)) + body)
 
 
-def _empty() -> dict[str, list]:  # type: ignore[type-arg]
-    lists = ("nodes", "meshes", "materials", "accessors", "bufferViews")
-    asset = {"version": "2.0", "generator": "seig regression set"}
-    return {"asset": asset, "scene": 0, "scenes": [{"nodes": []}], **{name: [] for name in lists}}  # type: ignore[dict-item]
+class _File:
+    """What comes to stand in the file, as it grows."""
 
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.meshes, self.materials = list[dict[str, Any]](), list[dict[str, Any]]()
+        self.views, self.accessors = list[dict[str, Any]](), list[dict[str, Any]]()
 
-def _primitive(document: dict[str, list], buffer: bytearray, part: Part) -> dict[str, object]:  # type: ignore[type-arg]
-    points = [struct.unpack("<3f", struct.pack("<3f", x, z, -y)) for x, y, z in part.points]
-    columns = list(zip(*points, strict=True))
-    bounds = {"min": [min(column) for column in columns], "max": [max(column) for column in columns]}
-    place = _accessor(document, buffer, array("f", (c for p in points for c in p)), "VEC3", len(points), bounds)
-    indices = array("I", (index for triangle in part.triangles for index in triangle))
-    order = _accessor(document, buffer, indices, "SCALAR", len(indices), {})
-    surface = {"baseColorFactor": part.color, "metallicFactor": part.metallic, "roughnessFactor": part.roughness}
-    document["materials"].append({"pbrMetallicRoughness": surface})
-    material = len(document["materials"]) - 1
-    return {"attributes": {"POSITION": place}, "indices": order, "material": material}
+    def document(self) -> dict[str, Any]:
+        count = range(len(self.meshes))
+        return {
+            "asset": {"version": "2.0", "generator": "seig regression set"},
+            "scene": 0,
+            "scenes": [{"nodes": list(count)}],
+            "nodes": [{"name": self.meshes[index]["name"], "mesh": index} for index in count],
+            "meshes": self.meshes,
+            "materials": self.materials,
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": len(self.content)}],
+        }
 
+    def primitive(self, part: Part) -> dict[str, Any]:
+        numbers = array("f", (number for x, y, z in part.points for number in (x, z, -y)))
+        bounds = {
+            "min": [min(numbers[axis::3]) for axis in range(3)],
+            "max": [max(numbers[axis::3]) for axis in range(3)],
+        }
+        indices = array("I", (index for triangle in part.triangles for index in triangle))
+        surface = {"baseColorFactor": part.color, "metallicFactor": part.metallic, "roughnessFactor": part.roughness}
+        self.materials.append({"pbrMetallicRoughness": surface})
+        return {
+            "attributes": {"POSITION": self._accessor(numbers, "VEC3", len(part.points), _FLOAT, _ARRAY, bounds)},
+            "indices": self._accessor(indices, "SCALAR", len(indices), _UNSIGNED, _ELEMENTS, {}),
+            "material": len(self.materials) - 1,
+        }
 
-def _accessor(document, buffer, values, kind, count, bounds):  # type: ignore[no-untyped-def]
-    floats = values.typecode == "f"
-    view = {
-        "buffer": 0,
-        "byteOffset": len(buffer),
-        "byteLength": len(values) * 4,
-        "target": _ARRAY if floats else _ELEMENTS,
-    }
-    buffer += values.tobytes()
-    document["bufferViews"].append(view)
-    accessor = {"bufferView": len(document["bufferViews"]) - 1, "type": kind, "count": count, **bounds}
-    document["accessors"].append({**accessor, "componentType": _FLOAT if floats else _UNSIGNED})
-    return len(document["accessors"]) - 1
+    def _accessor(
+        self, values: array[Any], kind: str, count: int, component: int, target: int, bounds: dict[str, list[float]]
+    ) -> int:
+        """Its number."""
+        length = len(values) * 4
+        self.views.append({"buffer": 0, "byteOffset": len(self.content), "byteLength": length, "target": target})
+        self.content += values.tobytes()
+        accessor = {"bufferView": len(self.views) - 1, "componentType": component, "count": count, "type": kind}
+        self.accessors.append({**accessor, **bounds})
+        return len(self.accessors) - 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import atan
 from pathlib import Path
@@ -27,8 +27,12 @@ class Quality:
     """How large and how well a set is rendered."""
 
     long_px: int = 512
-    novel_px: int = 384
+    """Of the reference; novel views have three quarters of it."""
     samples: int = 64
+    """Of the reference; novel views have half of them."""
+
+    def novel(self) -> Quality:
+        return Quality(self.long_px * 3 // 4, max(1, self.samples // 2))
 
 
 def shoot(model: Model, folder: Path, seed: int, quality: Quality) -> None:
@@ -37,14 +41,14 @@ def shoot(model: Model, folder: Path, seed: int, quality: Quality) -> None:
     (folder / "cameras.json").unlink(missing_ok=True)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     model.build(Random(f"{seed}/{model.name}"))
-    _set_up(model.cut_out, quality.samples, seed)
+    _set_up(model.cut_out, seed)
     cameras: dict[str, Any] = {"convention": LAYOUT + MESH_LAYOUT, "seed": seed}
-    cameras["reference"] = _picture(model, model.reference, quality.long_px, folder / "reference.png")
+    cameras["reference"] = _picture(model, model.reference, quality, folder / "reference.png")
     if not model.cut_out:
         with _as_mask():
             _render(folder / "mask.png")
     views = [(f"novel_{number:02d}.png", shot) for number, shot in enumerate(model.novel)]
-    cameras["novel"] = {name: _picture(model, shot, quality.novel_px, folder / name) for name, shot in views}
+    cameras["novel"] = {name: _picture(model, shot, quality.novel(), folder / name) for name, shot in views}
     meshes = _meshes()
     write_glb(folder / "gt_mesh.glb", meshes)
     triangles = sum(len(part.triangles) for parts in meshes.values() for part in parts)
@@ -52,11 +56,11 @@ def shoot(model: Model, folder: Path, seed: int, quality: Quality) -> None:
     (folder / "cameras.json").write_text(json.dumps(cameras, indent=1) + "\n", encoding="utf-8")
 
 
-def _set_up(cut_out: bool, samples: int, seed: int) -> None:
+def _set_up(cut_out: bool, seed: int) -> None:
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.seed = samples, True, seed
-    scene.cycles.use_adaptive_sampling = False
+    scene.cycles.use_denoising, scene.cycles.seed = True, seed
+    scene.cycles.use_adaptive_sampling, scene.cycles.use_light_tree = False, False
     scene.cycles.max_bounces, scene.cycles.caustics_reflective, scene.cycles.caustics_refractive = 8, False, False
     scene.render.resolution_percentage = 100
     scene.render.film_transparent = cut_out
@@ -67,12 +71,13 @@ def _set_up(cut_out: bool, samples: int, seed: int) -> None:
     settings.file_format, settings.color_mode, settings.compression = "PNG", "RGBA" if cut_out else "RGB", 90
 
 
-def _picture(model: Model, shot: Shot, long_px: int, path: Path) -> dict[str, Any]:
+def _picture(model: Model, shot: Shot, quality: Quality, path: Path) -> dict[str, Any]:
     """Renders; returns the camera as `cameras.json` has it."""
     scene, (wide, high) = bpy.context.scene, model.size
-    width, height = (round(long_px * side / max(model.size)) for side in (wide, high))
+    width, height = (round(quality.long_px * side / max(model.size)) for side in (wide, high))
     eye = camera(path.stem, model.eye(shot), model.target, model.lens_mm)
     scene.camera, scene.render.resolution_x, scene.render.resolution_y = eye, width, height
+    scene.cycles.samples = quality.samples
     _render(path)
     focal_px = eye.data.lens / eye.data.sensor_width * max(width, height)
     return {
@@ -103,7 +108,6 @@ def _as_mask() -> Iterator[None]:
     white.node_tree.links.new(shader.outputs[0], nodes["Material Output"].inputs["Surface"])
     lights = [thing for thing in scene.objects if thing.type == "LIGHT"]
     supports = [thing for thing in scene.objects if thing.get(SUPPORT)]
-    samples = scene.cycles.samples
     for things, attribute in ((lights, "hide_render"), (supports, "is_holdout")):
         for thing in things:
             setattr(thing, attribute, True)
@@ -113,7 +117,7 @@ def _as_mask() -> Iterator[None]:
     scene.render.image_settings.color_mode = "BW"
     scene.cycles.samples, scene.cycles.use_denoising = _MASK_SAMPLES, False
     yield
-    scene.cycles.samples, scene.cycles.use_denoising = samples, True
+    scene.cycles.use_denoising = True
     scene.render.image_settings.color_mode = "RGB"
     bpy.context.view_layer.material_override = None
     background.default_value = strength

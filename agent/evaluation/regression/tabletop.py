@@ -19,7 +19,7 @@ from agent.evaluation.regression.shapes import (
     smooth,
     tube,
 )
-from agent.evaluation.regression.stage import Color, bulb, glass, glow, grain, lamp, paint, put, sky
+from agent.evaluation.regression.stage import bulb, glass, glow, grain, lamp, paint, put, sky
 
 
 def _room(top: Any, wall: Any, depth: float) -> None:
