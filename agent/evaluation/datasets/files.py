@@ -45,6 +45,15 @@ def _mode(path: Path) -> int | None:
         return None
 
 
+def why_absent(path: Path) -> str:
+    """Of what is neither a file nor a folder."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        return reason_of(error)
+    return "it is neither a file nor a folder"
+
+
 def entries(folder: Path) -> list[Path]:
     """What a folder holds, by name, without what is hidden. Raises InputUnreadable."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from agent.errors import InputUnreadable, UsageError
 from agent.evaluation.data import Dataset
 from agent.evaluation.datasets import edit3d, manifest, nerf, pictures, scenes
-from agent.evaluation.datasets.files import is_file, is_folder
+from agent.evaluation.datasets.files import is_file, is_folder, why_absent
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def read_dataset(text: str) -> Dataset:
 
 
 def _existing(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not text or not (is_file(path) or is_folder(path)):
-        remedy = "Give a folder or file, or KIND:PATH with one of " + ", ".join(KINDS) + "."
-        raise InputUnreadable(f"There is no data set at {text!r}.", remedy)
-    return path
+    path = Path(os.path.expanduser(text))
+    if text and (is_file(path) or is_folder(path)):
+        return path
+    reason = why_absent(path) if text else "no path is given"
+    remedy = "Give a folder or file, or KIND:PATH with one of " + ", ".join(KINDS) + "."
+    raise InputUnreadable(f"There is no data set at {text[:200]!r}: {reason}.", remedy)
 
 
 def _recognised(path: Path) -> Dataset:
