@@ -29,7 +29,7 @@ class Quality:
     long_px: int = 512
     """Of the reference; novel views have three quarters of it."""
     samples: int = 64
-    """Of the reference; novel views have half of them."""
+    """At most, of the reference; novel views have half of them."""
 
     def novel(self) -> Quality:
         return Quality(self.long_px * 3 // 4, max(1, self.samples // 2))
@@ -60,7 +60,8 @@ def _set_up(cut_out: bool, seed: int) -> None:
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.use_denoising, scene.cycles.seed = True, seed
-    scene.cycles.use_adaptive_sampling, scene.cycles.use_light_tree = False, False
+    scene.cycles.use_adaptive_sampling, scene.cycles.use_light_tree = True, False
+    scene.cycles.adaptive_threshold, scene.cycles.adaptive_min_samples = 0.05, 16
     scene.cycles.max_bounces, scene.cycles.caustics_reflective, scene.cycles.caustics_refractive = 8, False, False
     scene.render.resolution_percentage = 100
     scene.render.film_transparent = cut_out
