@@ -27,7 +27,7 @@ class Model:
     cut_out: bool
     """Rendered with nothing behind it; else table and wall are in the picture, and a mask says where objects are."""
     size: tuple[int, int]
-    """Width and height as a share of LONG_SIDE: 4 by 3 is three quarters as high as wide."""
+    """Width to height; the longer one becomes as long as asked for."""
     target: Point
     distance: float
     lens_mm: float

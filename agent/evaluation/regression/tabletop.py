@@ -32,7 +32,7 @@ def _room(top: Any, wall: Any, depth: float) -> None:
 def chess(random: Random) -> None:
     """Five pieces in the middle of a game."""
     wood = grain("Table", (0.42, 0.27, 0.16), (0.30, 0.18, 0.10), 1.6, 0.35)
-    _room(wood, paint("Wall", (0.56, 0.62, 0.60), 0.9), 3.4)
+    _room(wood, paint("Wall", (0.56, 0.62, 0.60), 0.9), 4.3)
     frame = paint("Frame", (0.23, 0.12, 0.07), 0.3, coat_weight=0.5)
     light, dark = paint("Light square", (0.90, 0.82, 0.66), 0.35), paint("Dark square", (0.36, 0.19, 0.11), 0.35)
     put("Board", block(6.9, 6.9, 0.24, 0.05), frame, (0, 0.2, 0))
