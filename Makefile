@@ -169,6 +169,12 @@ examples: ## render the pictures in examples/ anew, from their own models
 	$(call set-up,blender --version=4.5)
 	@.blender/bpy-4.5/bin/python -I examples/make_examples.py
 
+.PHONY: regression-set
+regression-set: ## [DIR=regression-set] [ARGS="--only tea"]: render our own pictures with ground truth, to evaluate on
+	$(call set-up,agent)
+	$(call set-up,blender --version=4.5)
+	@.blender/bpy-4.5/bin/python -m agent.evaluation.regression $(ARGS) -- "$${DIR:-regression-set}"
+
 .PHONY: lock
 lock: ## write requirements/*.txt anew, with the newest versions that fit
 	$(call set-up,dev)
