@@ -82,10 +82,10 @@ def measure(reference: Reference, render_png: bytes, region: Box = WHOLE) -> Mea
         psnr_db=psnr_db(target.rgb, render.rgb),
         ssim=ssim(target.rgb, render.rgb),
         iou=None if reference.mask is None else iou(target.mask, render.mask),
-        edge_px=_edge_px(_edges_of_reference(target), edges_of(render.rgb)),
-        luminance_ratio=_luminance_ratio(target.rgb[target.mask], shown),
-        mean_color_reference=_mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
-        mean_color_render=_mean_color(shown) or (1.0, 1.0, 1.0),
+        edge_px=edge_px(edges_of_reference(target), edges_of(render.rgb)),
+        luminance_ratio=luminance_ratio(target.rgb[target.mask], shown),
+        mean_color_reference=mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
+        mean_color_render=mean_color(shown) or (1.0, 1.0, 1.0),
         clipped_fraction=_share(shown.min(axis=1) >= 253),
         black_fraction=_share(shown.max(axis=1) <= 2),
     )
@@ -116,11 +116,11 @@ def _object_measures(seen: Mask, target: Side, render: Side) -> ObjectMeasures:
         seen_box=_box(seen),
         seen_center=_center(seen),
         seen_share=_share(seen),
-        mean_color_reference=_mean_color(wanted),
-        mean_color_render=_mean_color(shown),
+        mean_color_reference=mean_color(wanted),
+        mean_color_render=mean_color(shown),
         luminance_reference=_short(wanted_light.mean()) if found else None,
         luminance_render=_short(shown_light.mean()) if found else None,
-        luminance_ratio=_luminance_ratio(wanted, shown) if found else None,
+        luminance_ratio=luminance_ratio(wanted, shown) if found else None,
         contrast_reference=_short(wanted_light.std()) if found else None,
         contrast_render=_short(shown_light.std()) if found else None,
         reaches_border=bool(seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any()),
@@ -193,7 +193,7 @@ def flat_picture_psnr(reference: Reference) -> float:
 
 # ── edges ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @lru_cache(maxsize=16)
-def _edges_of_reference(side: Side) -> Mask:
+def edges_of_reference(side: Side) -> Mask:
     """Remembered: a reference's side is one object for each size."""
     return edges_of(side.rgb)
 
@@ -206,8 +206,14 @@ def edges_of(rgb: Rgb) -> Mask:
     return np.asarray(_canny(grey, sigma=1.2, low_threshold=0.04, high_threshold=0.1, mode="nearest"), dtype=np.bool_)
 
 
-def _edge_px(first: Mask, second: Mask) -> float:
-    """0 where neither has an edge; half the diagonal where only one has."""
+def outline_of(mask: Mask) -> Mask:
+    """The pixels of a silhouette that touch what is outside; the picture's border is no outline."""
+    inner: Mask = ndimage.binary_erosion(mask, border_value=1)
+    return mask & ~inner
+
+
+def edge_px(first: Mask, second: Mask) -> float:
+    """Mean distance from a pixel of one to the nearest of the other, both ways. 0 where neither has an edge; half the diagonal where only one has."""
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else _short(0.5 * float(np.hypot(*first.shape)))
     to_first, to_second = (ndimage.distance_transform_edt(~edges) for edges in (first, second))
@@ -223,7 +229,7 @@ def _linear_levels() -> Floats:
 _LINEAR = _linear_levels()
 
 
-def _mean_color(pixels: Rgb) -> Vector | None:
+def mean_color(pixels: Rgb) -> Vector | None:
     """Of a list of pixels, as sRGB; None for an empty one."""
     if not len(pixels):
         return None
@@ -236,7 +242,7 @@ def _luminances(pixels: Rgb) -> Floats:
     return found
 
 
-def _luminance_ratio(target: Rgb, render: Rgb) -> float:
+def luminance_ratio(target: Rgb, render: Rgb) -> float:
     """1 for two blacks; a capped number where only the reference is black."""
     wanted, got = (float(_luminances(pixels).mean()) if len(pixels) else 0.0 for pixels in (target, render))
     if wanted < 1e-6:

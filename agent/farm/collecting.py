@@ -82,11 +82,11 @@ def _csv(root: Path, outcomes: Sequence[Outcome]) -> str:
     writer.writeheader()
     for each in outcomes:
         places = {"scene": _below(root, each.scene), "render": _below(root, each.render)}
-        writer.writerow({**each.model_dump(mode="json"), **places, "message": _harmless(each.message)})
+        writer.writerow({**each.model_dump(mode="json"), **places, "message": harmless(each.message)})
     return text.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A spreadsheet takes a cell that begins so for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
