@@ -63,6 +63,21 @@ def read_content(path: Path) -> bytes:
     return content
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels by the file's header alone, before it is turned upright. Raises `InputUnreadable`."""
+    Image.init()
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _unreadable(path, "it is no regular file", "Give the path of one picture file.")
+        with _own_pixel_limit(), Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            return image.size
+    except UnidentifiedImageError as error:
+        remedy = f"Give one of: {', '.join(FORMATS)}."
+        raise _unreadable(path, "its content is no picture of a supported format", remedy) from error
+    except _BROKEN as error:
+        raise _unreadable(path, _first_line(error).lower(), "Check it, or copy it again.") from error
+
+
 _MAGIC = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
