@@ -224,7 +224,9 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
-    evaluate = _add(commands, "evaluate", "measure runs beside their references, and write tables and a page", "evaluate")
+    evaluate = _add(
+        commands, "evaluate", "measure runs beside their references, and write tables and a page", "evaluate"
+    )
     text = "a run's folder, a batch's, or a folder of either"
     evaluate.add_argument("runs", nargs="*", type=_folder, metavar="RUNS", help=text)
     text = "methods to compare on the same pictures, each with a folder as RUNS are; a name may be given several times"

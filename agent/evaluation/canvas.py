@@ -4,7 +4,6 @@ are given. How a picture file is decoded is left to `picture_file.py`.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from PIL import Image
 
 from agent.errors import InputUnreadable
 from agent.evaluation.alignment import Side, by_area, reference_side
-from agent.evaluation.data import View
 from agent.evaluation.score import Pair
-from agent.picture import SMALLEST_RENDER_PX, Mask, Reference, Rgb, read_reference
+from agent.picture import Mask, Reference, Rgb
 from agent.picture_file import decode, read_content
 
 LARGEST_RENDER_PX = 4096
@@ -37,17 +35,6 @@ class Drawn:
     mask: Mask | None
     """Where it shows something; None for an opaque picture."""
     notes: tuple[str, ...] = ()
-
-
-def read_view(view: View, size_px: int) -> Reference:
-    """A reference with its mask, from wherever that comes. Raises InputUnreadable."""
-    reference = read_reference(view.picture, size_px)
-    if view.mask is None:
-        return reference
-    shown = decode(view.mask, read_content(view.mask), max(reference.width_px, reference.height_px), [])
-    levels = np.asarray(shown.convert("L")).astype(np.float64)[..., None]
-    mask = by_area(levels, reference.width_px, reference.height_px)[..., 0] > 127.5
-    return dataclasses.replace(reference, mask=mask)
 
 
 def read_drawn(path: Path) -> Drawn:
@@ -110,8 +97,8 @@ class Canvas:
         return tuple(notes)
 
     def _tolerance(self, drawn: Drawn) -> float:
-        shortest = min(*drawn.rgb.shape[:2], self.width_px, self.height_px)
-        return max(ASPECT_TOLERANCE, 1.0 / max(shortest, SMALLEST_RENDER_PX))
+        shortest: int = min(*drawn.rgb.shape[:2], self.width_px, self.height_px)
+        return max(ASPECT_TOLERANCE, 1.0 / shortest)
 
 
 def reduced(side: Side, long_px: int) -> NDArray[np.float64]:

@@ -47,7 +47,9 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         answer(json.dumps(evaluation.report.model_dump(mode="json"), indent=2))
     else:
-        answer(f"{summary(evaluation.report)}\n\npage       {out / 'evaluation.html'}\ntables     {out / 'evaluation.md'}")
+        answer(
+            f"{summary(evaluation.report)}\n\npage       {out / 'evaluation.html'}\ntables     {out / 'evaluation.md'}"
+        )
     return 0
 
 

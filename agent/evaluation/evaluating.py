@@ -125,11 +125,15 @@ def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
     laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
     others = [one for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject)]
     runs = tuple(run for _, run in finished)
-    sitting = subject.view and Sitting(
-        view=subject.view,
-        another=others[0].view if others else None,
-        renders=(*(run.render for run in runs), *(path for *_, path in laid)),
-        shown=len(runs),
+    sitting = (
+        None
+        if subject.view is None
+        else Sitting(
+            view=subject.view,
+            another=others[0].view if others else None,
+            renders=(*(run.render for run in runs), *(path for *_, path in laid)),
+            shown=len(runs),
+        )
     )
     stages = tuple((method, run, stage) for method, run, stage, _ in laid)
     return _Plan(subject=subject, finished=runs, stages=stages, sitting=sitting)

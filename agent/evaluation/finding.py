@@ -57,7 +57,7 @@ class Run(Value):
 
 
 def find_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
-    """Of all the folders, each once. Raises InputUnreadable for one that is not there, UsageError for one without runs."""
+    """Each once. Raises InputUnreadable for a folder that is not there, UsageError for one without runs."""
     found: dict[Path, Run] = {}
     for path in paths:
         some = list(_runs_in(_there(path), DEEPEST))

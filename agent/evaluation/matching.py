@@ -46,15 +46,15 @@ def _of_data(runs: Iterable[tuple[str, Run]], data: Dataset) -> Matched:
     for item, subject in zip(data.items, subjects, strict=True):
         if digest := picture_digest(item.reference.picture):
             by_digest.setdefault(digest, []).append(subject)
-    unmatched = []
+    unmatched = list[str]()
     for method, run in runs:
         same = by_digest.get(run.digest or "", [])
         named = by_id.get(run.id)
-        subject = named if named is not None and (named in same or not same) else next(iter(same), None)
-        if subject is None:
+        found = named if named is not None and (named in same or not same) else next(iter(same), None)
+        if found is None:
             unmatched.append(f"{method}: {run.id} ({run.folder})")
         else:
-            subject.runs.append((method, run))
+            found.runs.append((method, run))
     with_runs = tuple(subject for subject in subjects if subject.runs)
     without = tuple(subject.id for subject in subjects if not subject.runs)
     return Matched(subjects=with_runs, unmatched=tuple(unmatched), without_run=without)

@@ -213,7 +213,10 @@ def outline_of(mask: Mask) -> Mask:
 
 
 def edge_px(first: Mask, second: Mask) -> float:
-    """Mean distance from a pixel of one to the nearest of the other, both ways. 0 where neither has an edge; half the diagonal where only one has."""
+    """Mean distance from a pixel of one to the nearest of the other, both ways.
+
+    0 where neither has any; half the diagonal where only one has.
+    """
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else _short(0.5 * float(np.hypot(*first.shape)))
     to_first, to_second = (ndimage.distance_transform_edt(~edges) for edges in (first, second))

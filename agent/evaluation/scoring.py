@@ -1,4 +1,4 @@
-"""Owns measuring the pictures made for one reference: every metric that can be had of each, and why the others cannot."""
+"""Owns measuring the pictures made for one reference: every metric that can be had, and why the others cannot."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from agent.errors import InputUnreadable
-from agent.evaluation.canvas import Canvas, read_drawn, read_view, reduced
+from agent.evaluation.canvas import Canvas, read_drawn, reduced
 from agent.evaluation.data import View
+from agent.evaluation.datasets import reference_of
 from agent.evaluation.score import MetricFacts, Pair, PairMeasure, PictureMetric, Score, Unavailable, Weights
 from agent.evaluation.trivial import trivial_answers
 from agent.evaluation.weight_free import weight_free
@@ -114,7 +115,7 @@ def _score(facts: MetricFacts, measured: PairMeasure, pair: Pair) -> Score:
 @functools.lru_cache(maxsize=2)
 def _read_view(view: View, size_px: int) -> Reference:
     """The next picture's reference is this one's other scene."""
-    return read_view(view, size_px)
+    return reference_of(view, size_px)
 
 
 def _reader(another: View | None, size_px: int) -> functools.partial[Reference] | None:
@@ -168,5 +169,3 @@ def merged(first: Sat, second: Sat) -> Sat:
 
 def _with_scores(one: Scored, other: Scored) -> Scored:
     return one.model_copy(update={"scores": (*one.scores, *other.scores)})
-
-

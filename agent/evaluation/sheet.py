@@ -48,4 +48,6 @@ def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(resources.files("agent.evaluation").joinpath("sheet.html").read_text(encoding="utf-8"))
+    return environment.from_string(
+        resources.files("agent.evaluation").joinpath("sheet.html").read_text(encoding="utf-8")
+    )

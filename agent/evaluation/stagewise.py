@@ -204,6 +204,4 @@ def _rates(rates: StageRates | None) -> Rates | None:
     if rates is None:
         return None
     approved, rejected = rates.false_approval, rates.false_rejection
-    return Rates(
-        false_approval=(approved.wrong, approved.judged), false_rejection=(rejected.wrong, rejected.judged)
-    )
+    return Rates(false_approval=(approved.wrong, approved.judged), false_rejection=(rejected.wrong, rejected.judged))

@@ -97,9 +97,7 @@ def comparisons_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple
         if own[0].trivial:
             continue
 
-        def differences(
-            worst: bool, own: Sequence[Row] = own, other: Sequence[Row] = other
-        ) -> tuple[Difference, ...]:
+        def differences(worst: bool, own: Sequence[Row] = own, other: Sequence[Row] = other) -> tuple[Difference, ...]:
             return tuple(
                 difference_of(
                     one,

@@ -54,8 +54,8 @@ def means(report: Report, as_worst: bool) -> Table:
     else:
         title = "Means, failures left out"
         note = (
-            "In brackets the 95 % percentile interval of the bootstrap over pictures or, where the data set groups them, "
-            f"scenes ({report.resamples:,} resamples, seed {report.seed}); with few pictures it is too narrow."
+            "In brackets the 95 % percentile interval of the bootstrap over pictures or, where the data set groups "
+            f"them, scenes ({report.resamples:,} resamples, seed {report.seed}); with few pictures it is too narrow."
         )
         note += "" if _has_failures(report) else " No run failed, so failures as the worst value give the same table."
     rows = [_mean_row(one, report.metrics, as_worst) for one in report.summaries]
@@ -65,9 +65,7 @@ def means(report: Report, as_worst: bool) -> Table:
 
 def short_means(report: Report) -> Table:
     """Without intervals, failures left out."""
-    rows = [
-        (one.method, _counts(one), *map(_plain, report.metrics, one.left_out)) for one in report.summaries
-    ]
+    rows = [(one.method, _counts(one), *map(_plain, report.metrics, one.left_out)) for one in report.summaries]
     return Table("Means, failures left out", ("method", "scored", *map(_column, report.metrics)), tuple(rows))
 
 
@@ -132,15 +130,9 @@ def _stages(report: Report) -> Iterator[Table]:
 
 
 def _after_stages(report: Report) -> Table:
-    rows = [
-        (_stage(one, report), str(one.runs), *map(_plain, report.metrics, one.means))
-        for one in report.stages
-    ]
+    rows = [(_stage(one, report), str(one.runs), *map(_plain, report.metrics, one.means)) for one in report.stages]
     trivial = [one for one in report.summaries if one.trivial]
-    rows += [
-        (one.method, str(one.scored), *map(_plain, report.metrics, one.left_out))
-        for one in trivial
-    ]
+    rows += [(one.method, str(one.scored), *map(_plain, report.metrics, one.left_out)) for one in trivial]
     head = ("after the stage", "runs", *map(_column, report.metrics))
     note = "Means over the finished runs, of each stage's own render."
     return Table("Stage by stage", head, tuple(rows), note, frozenset(range(len(report.stages), len(rows))))
@@ -165,8 +157,8 @@ def _gains(report: Report) -> Table:
         for one in report.stages
     ]
     note = (
-        "Gain over the stage before on the same runs, with the sign turned where lower is better: more than 0 is better "
-        "everywhere. Costs are means for each run; minutes are those between a stage's first and last call."
+        "Gain over the stage before on the same runs, with the sign turned where lower is better: more than 0 is "
+        "better everywhere. Costs are means for each run; minutes are those between a stage's first and last call."
     )
     if report.calibration:
         note += (

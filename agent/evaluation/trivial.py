@@ -1,4 +1,4 @@
-"""Owns the trivial answers: what can be had without reconstructing anything, and so what a score has to be read beside."""
+"""Owns the trivial answers: what can be had without reconstructing anything, and so what scores are read beside."""
 
 from __future__ import annotations
 

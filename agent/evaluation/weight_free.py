@@ -1,12 +1,13 @@
-"""Owns the metrics that need no trained weights: what each is called and how it is defined. The formulas are `measures.py`'s.
-"""
+"""Owns the metrics that need no trained weights: names and definitions. The formulas are those of `measures.py`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage import color
 
 from agent.evaluation.canvas import reduced
 from agent.evaluation.measures import (
@@ -33,6 +34,9 @@ FLIP_PX = 256
 """Its time grows with the pixels, and is most of the time of all."""
 MOST_STOPS = round(math.log2(RATIO_CAP), 2)
 WHITE: Vector = (1.0, 1.0, 1.0)
+
+_lab: Callable[..., Any] = color.rgb2lab
+_delta_e: Callable[..., Any] = color.deltaE_ciede2000
 
 
 def weight_free(size_px: int) -> tuple[PictureMetric, ...]:
@@ -160,8 +164,8 @@ def _luminance_stops(_: Weights) -> PairMeasure:
 
 def _color_de00(_: Weights) -> PairMeasure:
     def measured(pair: Pair) -> float:
-        first, second = (rgb2lab(np.array(mean_color(pixels) or WHITE)) for pixels in _objects(pair))
-        return float(deltaE_ciede2000(first, second))
+        first, second = (_lab(np.array(mean_color(pixels) or WHITE)) for pixels in _objects(pair))
+        return float(_delta_e(first, second))
 
     return measured
 

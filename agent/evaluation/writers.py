@@ -16,9 +16,9 @@ FACTS = ("method", "trivial", "picture", "group", "run", "outcome", "reason", "n
 MOST_TOLD = 12
 """Remarks on a terminal."""
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-        "|": r"\textbar{}", "–": "--", "−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "²": r"\textsuperscript{2}",
-        "Δ": r"$\Delta$"}  # fmt: skip
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+        ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+        "²": r"\textsuperscript{2}", "Δ": r"$\Delta$"}  # fmt: skip
 
 
 def headline(report: Report) -> str:
@@ -87,7 +87,11 @@ def latex(report: Report) -> str:
 def _tabular(table: Table) -> str:
     columns = "l" * table.words + "r" * (len(table.head) - table.words)
     name = "longtable" if table.is_long else "tabular"
-    lines = [f"% {_one_line(table.title)}. {_one_line(table.note)}".rstrip(), rf"\begin{{{name}}}{{{columns}}}", r"\toprule"]
+    lines = [
+        f"% {_one_line(table.title)}. {_one_line(table.note)}".rstrip(),
+        rf"\begin{{{name}}}{{{columns}}}",
+        r"\toprule",
+    ]
     lines += [_tex_row(table.head), r"\midrule", *([r"\endhead"] if table.is_long else [])]
     for number, row in enumerate(table.rows):
         if number in table.trivial and number - 1 not in table.trivial and number:
