@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from agent.errors import InputUnreadable
 from agent.evaluation.alignment import Side, by_area, reference_side
 from agent.evaluation.score import Pair
 from agent.picture import Mask, Reference, Rgb
-from agent.picture_file import decode, read_content
+from agent.picture_file import decode, fitted, read_content
 
 LARGEST_RENDER_PX = 4096
 """A longer render is first scaled down to it."""
@@ -101,8 +100,8 @@ class Canvas:
         return max(ASPECT_TOLERANCE, 1.0 / shortest)
 
 
-def reduced(side: Side, long_px: int) -> NDArray[np.float64]:
-    """The pixels of a side, 0 to 255, with at most so many along the longer one."""
+def reduced(side: Side, long_px: int) -> Rgb:
+    """A side with at most so many pixels along the longer one, each the mean of the area that it covers."""
     height_px, width_px = side.rgb.shape[:2]
-    scale = min(1.0, long_px / max(height_px, width_px))
-    return by_area(side.rgb.astype(np.float64), max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+    size = fitted(width_px, height_px, long_px, 1)
+    return np.asarray(Image.fromarray(side.rgb).resize(size, Image.Resampling.BOX))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage import feature, metrics
+from skimage import feature
 
 from agent.evaluation.alignment import WHOLE, Box, Side, both_sides
 from agent.picture import Mask, Reference, Rgb
@@ -25,9 +25,9 @@ SSIM_NAME = "SSIM, Gaussian window (sigma 1.5, 11 px), population covariance, me
 PSNR_CAP_DB = 99.0
 """What equal pictures score."""
 RATIO_CAP = 99.0
-SSIM_WINDOW_PX = 11
+SSIM_WINDOW_PX, SSIM_SIGMA_PX = 11, 1.5
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-_structural_similarity: Callable[..., Any] = metrics.structural_similarity
 _canny: Callable[..., Any] = feature.canny
 
 Floats = NDArray[np.float64]
@@ -160,19 +160,42 @@ def psnr_db(first: Rgb, second: Rgb) -> float:
     return PSNR_CAP_DB if error == 0.0 else _short(min(PSNR_CAP_DB, 10.0 * np.log10(255.0**2 / error)))
 
 
+class Moments:
+    """What SSIM needs of one picture alone, so that it is found once however many are compared with it."""
+
+    def __init__(self, rgb: Rgb) -> None:
+        """A side shorter than the window is first extended to it by mirroring."""
+        padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in rgb.shape[:2]] + [(0, 0)]
+        channels = np.pad(rgb, padding, mode="symmetric").transpose(2, 0, 1)
+        self.values: Floats = np.ascontiguousarray(channels, dtype=np.float64)
+        self.mean = _windowed(self.values)
+        self.square = _windowed(self.values**2)
+
+
 def ssim(first: Rgb, second: Rgb) -> float:
-    """`SSIM_NAME`. A side shorter than the window is first extended to it by mirroring."""
-    padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in first.shape[:2]] + [(0, 0)]
-    value = _structural_similarity(
-        np.pad(first, padding, mode="symmetric"),
-        np.pad(second, padding, mode="symmetric"),
-        data_range=255,
-        channel_axis=2,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return _short(value)
+    """`SSIM_NAME`."""
+    return ssim_of(Moments(first), Moments(second))
+
+
+def ssim_of(first: Moments, second: Moments) -> float:
+    """Where the whole window lies in the picture."""
+    means, squares = first.mean * second.mean, first.mean**2 + second.mean**2
+    covariance = _windowed(first.values * second.values) - means
+    variances = first.square + second.square - squares
+    likeness = (2.0 * means + SSIM_C1) * (2.0 * covariance + SSIM_C2)
+    return _short((likeness / ((squares + SSIM_C1) * (variances + SSIM_C2))).mean())
+
+
+@lru_cache(maxsize=4)
+def moments_of_reference(side: Side) -> Moments:
+    return Moments(side.rgb)
+
+
+def _windowed(values: Floats) -> Floats:
+    """Means under the Gaussian window, of each channel."""
+    reach = SSIM_WINDOW_PX // 2
+    found: Floats = ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=reach, axes=(1, 2))
+    return found[:, reach:-reach, reach:-reach]
 
 
 def iou(first: Mask, second: Mask) -> float:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,12 +132,16 @@ def _reader(another: View | None, size_px: int) -> functools.partial[Reference] 
 
 def _small_pictures(pair: Pair) -> tuple[tuple[str, str], ...]:
     first, second = reduced(pair.reference, THUMBNAIL_PX), reduced(pair.render, THUMBNAIL_PX)
-    return (("reference", _jpeg(first)), ("result", _jpeg(second)), ("difference", _jpeg(np.abs(first - second))))
+    return (
+        ("reference", _jpeg(first)),
+        ("result", _jpeg(second)),
+        ("difference", _jpeg(np.abs(first.astype(np.int16) - second))),
+    )
 
 
-def _jpeg(pixels: NDArray[np.float64]) -> str:
+def _jpeg(pixels: NDArray[Any]) -> str:
     data = io.BytesIO()
-    Image.fromarray(np.rint(pixels).astype(np.uint8)).save(data, "JPEG", quality=82)
+    Image.fromarray(pixels.astype(np.uint8)).save(data, "JPEG", quality=82)
     return base64.b64encode(data.getvalue()).decode("ascii")
 
 

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage import color
 
+from agent.evaluation.alignment import Side
 from agent.evaluation.canvas import reduced
 from agent.evaluation.measures import (
     PSNR_CAP_DB,
     RATIO_CAP,
     SSIM_NAME,
+    Moments,
     edge_px,
     edges_of,
     edges_of_reference,
     iou,
     luminance_ratio,
     mean_color,
+    moments_of_reference,
     outline_of,
     psnr_db,
-    ssim,
+    ssim_of,
 )
 from agent.evaluation.score import MetricFacts, Pair, PairMeasure, PictureMetric, Unavailable, Weights
 from agent.picture import Mask, Rgb
@@ -112,7 +117,7 @@ def _psnr_db(_: Weights) -> PairMeasure:
 
 
 def _ssim(_: Weights) -> PairMeasure:
-    return lambda pair: ssim(pair.reference.rgb, pair.render.rgb)
+    return lambda pair: ssim_of(moments_of_reference(pair.reference), Moments(pair.render.rgb))
 
 
 def _flip(_: Weights) -> PairMeasure:
@@ -123,10 +128,19 @@ def _flip(_: Weights) -> PairMeasure:
         raise Unavailable(reason) from None
 
     def measured(pair: Pair) -> float:
-        first, second = ((reduced(side, FLIP_PX) / 255.0).astype(np.float32) for side in (pair.reference, pair.render))
+        first, second = _small_reference(pair.reference), _small(pair.render)
         return float(evaluate(first, second, "LDR", applyMagma=False)[1])
 
     return measured
+
+
+@lru_cache(maxsize=4)
+def _small_reference(side: Side) -> NDArray[np.float32]:
+    return _small(side)
+
+
+def _small(side: Side) -> NDArray[np.float32]:
+    return (reduced(side, FLIP_PX) / 255.0).astype(np.float32)
 
 
 def _iou(_: Weights) -> PairMeasure:
