@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 from agent.evaluation.data import Dataset, Item, View
 from agent.evaluation.finding import Run, picture_digest
 
@@ -82,13 +84,15 @@ def _names(wanted: Mapping[str, str]) -> dict[str, str]:
 
 
 def _largest(runs: Iterable[Run]) -> View | None:
-    found = [(_bytes(run.reference), run.reference) for run in runs]
-    size, path = max(found, default=(0, Path()))
-    return View(name="reference", picture=path) if size else None
+    found = [(_pixels(run.reference), run.reference) for run in runs]
+    pixels, path = max(found, default=(0, Path()))
+    return View(name="reference", picture=path) if pixels else None
 
 
-def _bytes(path: Path) -> int:
+def _pixels(picture: Path) -> int:
+    """As its header says; 0 for what is no picture."""
     try:
-        return path.stat().st_size
-    except OSError:
+        with Image.open(picture) as image:
+            return image.width * image.height
+    except (OSError, ValueError, Image.DecompressionBombError):
         return 0

@@ -24,8 +24,13 @@ _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#
 def headline(report: Report) -> str:
     runs = sum(one.runs for one in report.summaries if not one.trivial)
     pictures = len({row.picture for row in report.rows})
-    data = f"the references of {report.data}" if report.data else "the pictures that they were made from"
-    return f"{runs} runs beside {data}, {pictures} pictures, longer side {report.size_px} px, on white."
+    data = f"the references of {report.data}" if report.data else "what each was made from"
+    counted = f"{_counted(runs, 'run')} of {_counted(pictures, 'picture')}"
+    return f"{counted}, beside {data}; longer side {report.size_px} px, on white."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def json_text(report: Report) -> str:
