@@ -68,7 +68,7 @@ def _of_themselves(runs: Sequence[tuple[str, Run]]) -> Matched:
     together: dict[str, list[tuple[str, Run]]] = {}
     for method, run in runs:
         together.setdefault(run.digest or named.get(run.id) or f"id {run.id}", []).append((method, run))
-    ids = _names({key: Path(some[0][1].source).stem or some[0][1].id for key, some in together.items()})
+    ids = _names(together)
     return Matched(
         subjects=tuple(
             Subject(id=ids[key], group="", view=_largest(run for _, run in some), runs=some)
@@ -77,10 +77,16 @@ def _of_themselves(runs: Sequence[tuple[str, Run]]) -> Matched:
     )
 
 
-def _names(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Each its own: where two are alike, with the beginning of their digests."""
-    names = list(wanted.values())
-    return {key: name if names.count(name) == 1 else f"{name} ({key[:8]})" for key, name in wanted.items()}
+def _names(together: Mapping[str, Sequence[tuple[str, Run]]]) -> dict[str, str]:
+    """Of each picture: its file, where several are called so its first run, else with the beginning of its digest."""
+    stems = {key: Path(some[0][1].source).stem for key, some in together.items()}
+    runs = {key: some[0][1].id for key, some in together.items()}
+    names = {key: stem if _is_single(stem, stems) else runs[key] for key, stem in stems.items()}
+    return {key: name if _is_single(name, names) else f"{name} ({key[:8]})" for key, name in names.items()}
+
+
+def _is_single(name: str, names: Mapping[str, str]) -> bool:
+    return list(names.values()).count(name) == 1
 
 
 def _largest(runs: Iterable[Run]) -> View | None:

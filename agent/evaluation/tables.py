@@ -71,8 +71,14 @@ def short_means(report: Report) -> Table:
 
 def _mean_row(summary: Summary, metrics: Sequence[MetricFacts], as_worst: bool) -> tuple[str, ...]:
     found = summary.as_worst if as_worst else summary.left_out
-    cells = [_mean(facts, mean) for facts, mean in zip(metrics, found, strict=True)]
+    most = max((mean.pictures for mean in found), default=0)
+    cells = [_mean(facts, mean) + _of_fewer(mean, most) for facts, mean in zip(metrics, found, strict=True)]
     return (summary.method, _counts(summary), *cells)
+
+
+def _of_fewer(mean: Mean, most: int) -> str:
+    """Where a metric says nothing of some pictures, of how many the mean is."""
+    return f" (n={mean.pictures})" if 0 < mean.pictures < most else ""
 
 
 def _counts(summary: Summary) -> str:
