@@ -6,7 +6,9 @@ import base64
 import functools
 import io
 import math
+import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -152,8 +154,16 @@ _bench: Bench
 def prepare(size_px: int) -> None:
     """Of a process that measures what needs no weights: one thread each, for there is one process for each core."""
     global _bench
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ[THREADS] = "1"  # read by what is loaded from here on
     _bench = Bench(weight_free(size_px), Weights(None), size_px)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed ends nobody: without this its processes would wait for work for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def measure_prepared(sitting: Sitting) -> Sat:
