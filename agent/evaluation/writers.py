@@ -13,6 +13,8 @@ from agent.farm.collecting import harmless
 
 FACTS = ("method", "trivial", "picture", "group", "run", "outcome", "reason", "notes", "calls", "tokens", "usd",
          "minutes", "folder")  # fmt: skip
+LAST_LATIN = 0x17F
+"""Letters beyond it stop a LaTeX that was not told of their fonts."""
 MOST_TOLD = 12
 """Remarks on a terminal."""
 _TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -111,7 +113,7 @@ def _tex_row(cells: Iterable[str]) -> str:
 
 def _tex(text: str) -> str:
     """Braced where it begins with a bracket, which would be an option of the row's end before it."""
-    escaped = "".join(_TEX.get(one, one) for one in " ".join(text.split()))
+    escaped = "".join(_TEX.get(one, one if ord(one) <= LAST_LATIN else "?") for one in " ".join(text.split()))
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 
 

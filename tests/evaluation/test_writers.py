@@ -18,7 +18,7 @@ from agent.evaluation.score import MetricFacts, Score
 from agent.evaluation.sheet import page
 from agent.evaluation.writers import csv_text, json_text, latex, markdown, summary
 
-NASTY = '=x|<b>&_%$#{}~^"'
+NASTY = '=x|<b>&_%$#{}~^[日"'
 SHAPE = MetricFacts(name="shape", title="Shape", better="lower", variant="v", size="s", background="b", worst=1.0)
 
 
@@ -77,7 +77,7 @@ def test_latex_is_balanced_and_every_row_has_the_columns_of_its_table(evaluation
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     plain = re.sub(r"\\[\\{}&%$#_]", "", body.replace(r"\\", ""))
     assert plain.count("{") == plain.count("}") and plain.count("$") % 2 == 0
-    assert not re.search(r"[#%&_~^<>|–−↑↓]", re.sub(r" & ", "", plain)), "nothing is left that TeX takes for its own"
+    assert not re.search(r"[#%&_~^<>|–−↑↓日]", re.sub(r" & ", "", plain)), "nothing is left that TeX takes for its own"
     for name, columns, rows in re.findall(r"\\begin\{(tabular|longtable)\}\{([lr]+)\}(.*?)\\end", text, re.S):
         lines = [line for line in rows.splitlines() if line.endswith(r"\\")]
         assert lines and {len(re.split(r"(?<!\\)&", line)) for line in lines} == {len(columns)}, name
