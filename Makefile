@@ -59,7 +59,7 @@ calibrate: ## [MODEL=…] [OUT=folder] [BLENDER=/path] [ARGS="--stages material"
 
 .PHONY: evaluate
 evaluate: ## RUNS="runs/A runs/B" [DATA=dataset] [OUT=folder] [ARGS="--stages"]: tables and a page of how good they are
-	@test -n "$(RUNS)$(ARGS)" || { echo 'Which runs? make evaluate RUNS="runs/A runs/B"' >&2; exit 64; }
+	@test -n "$$RUNS$$ARGS" || { echo 'Which runs? make evaluate RUNS="runs/A runs/B"' >&2; exit 64; }
 	$(call set-up,evaluation)
 	@$(AGENT) -m agent evaluate $${DATA:+--data="$$DATA"} $${OUT:+--out="$$OUT"} $(RUNS) $(ARGS)
 

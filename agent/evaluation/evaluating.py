@@ -122,18 +122,16 @@ def _report(
 def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
     subject = subjects[number]
     finished = [(method, run) for method, run in subject.runs if run.state == "finished"]
-    laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
-    others = [one for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject)]
     runs = tuple(run for _, run in finished)
-    sitting = (
-        None
-        if subject.view is None
-        else Sitting(
-            view=subject.view,
-            another=others[0].view if others else None,
-            renders=(*(run.render for run in runs), *(path for *_, path in laid)),
-            shown=len(runs),
-        )
+    if subject.view is None:
+        return _Plan(subject=subject, finished=runs, stages=(), sitting=None)
+    laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
+    others = (one.view for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject))
+    sitting = Sitting(
+        view=subject.view,
+        another=next(others, None),
+        renders=(*(run.render for run in runs), *(path for *_, path in laid)),
+        shown=len(runs),
     )
     stages = tuple((method, run, stage) for method, run, stage, _ in laid)
     return _Plan(subject=subject, finished=runs, stages=stages, sitting=sitting)

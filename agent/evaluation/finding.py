@@ -99,6 +99,20 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _run(folder: Path, row: Row | None) -> Run:
+    try:
+        return _read(folder, row)
+    except OSError as error:
+        reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    except (AttributeError, TypeError, ValueError):  # JSON of another shape than a run writes
+        reason = "was changed from outside: its result.json or status.json is none of a run"
+    id, source = (row.id, row.image.name) if row else (folder.name, folder.name)
+    return Run(
+        id=id, folder=folder, state="unfinished", reason=reason, digest=picture_digest(row.image) if row else None,
+        source=source, calls=0, tokens=0, usd=None, minutes=0.0,
+    )  # fmt: skip
+
+
+def _read(folder: Path, row: Row | None) -> Run:
     entry = next(read_journal(folder / "journal.jsonl"), {}) if folder.is_dir() else {}
     source = Path(str(entry.get("source") or (row.image if row else folder))).name
     outcome = outcome_of(folder, row or Row(index=1, id=folder.name, image=Path(source)))
