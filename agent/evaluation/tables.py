@@ -234,9 +234,11 @@ def metrics_table(report: Report) -> Table:
 
 def remarks(report: Report) -> tuple[str, ...]:
     """What a reader of the tables has to know."""
-    found = [f"{NONE} in column {one.metric}: {one.reason}." for one in report.unavailable]
+    found = [f"{NONE} in column {one.metric}: {one.reason.rstrip('.')}." for one in report.unavailable]
     known = {one.metric for one in report.unavailable}
-    found += [f"{NONE} in column {name}: {reason}." for name, reason in _reasons(report.rows) if name not in known]
+    found += [
+        f"{NONE} in column {name}: {reason.rstrip('.')}." for name, reason in _reasons(report.rows) if name not in known
+    ]
     if report.rows and not any(row.method == ANOTHER for row in report.rows):
         found.append("There is no second scene, so the trivial answer of another scene is missing.")
     for row in report.rows:
