@@ -7,11 +7,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # Names come as they are typed: nothing in them is expanded by make, and recipes read them from the environment, so that
-# no shell takes any part of them for a command. Only ARGS is shell words.
+# no shell takes any part of them for a command. Only ARGS and RUNS are shell words.
 NAMES := IMAGE MANIFEST FILE DATA OUT MODEL BLENDER PYTHON ONLY N VERSION DIR
 $(foreach name,$(NAMES),$(eval override $(name) := $$(value $(name))))
 export $(NAMES)
 ARGS ?=
+RUNS ?=
 
 AGENT := .venv/bin/python
 PLAIN37 := blender_server protocol/__init__.py protocol/errors.py protocol/wire.py sandbox/probe_questions.py sandbox/confinement/attempts.py \
@@ -55,6 +56,12 @@ resume show verify:
 calibrate: ## [MODEL=…] [OUT=folder] [BLENDER=/path] [ARGS="--stages material"]: how often the verifiers err
 	$(call set-up,run)
 	@$(AGENT) -m agent calibrate $${OUT:+--out="$$OUT"} $${MODEL:+--model="$$MODEL"} $${BLENDER:+--blender="$$BLENDER"} $(ARGS)
+
+.PHONY: evaluate
+evaluate: ## RUNS="runs/A runs/B" [DATA=dataset] [OUT=folder] [ARGS="--stages"]: tables and a page of how good they are
+	@test -n "$$RUNS$$ARGS" || { echo 'Which runs? make evaluate RUNS="runs/A runs/B"' >&2; exit 64; }
+	$(call set-up,evaluation)
+	@$(AGENT) -m agent evaluate $${DATA:+--data="$$DATA"} $${OUT:+--out="$$OUT"} $(RUNS) $(ARGS)
 
 # A manifest whose name begins with a dash, as a path: what follows "--" is for each run.
 MANIFEST_PATH := "$${MANIFEST/\#-/./-}"

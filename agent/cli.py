@@ -45,6 +45,8 @@ BATCH_STOP_S = 8.0
 """For what runs rows, which need some seconds to stop themselves."""
 STRICT = "exit with 3 unless every row is accepted"
 ENGINES = ("slurm", "openjd")
+SMALLEST_PX, LARGEST_PX = 32, 4096
+"""Of the longer side of what is evaluated."""
 ROLES = ("generator", "verifier", "selector", "decomposer")
 
 
@@ -130,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_farm(commands)
     _add_experiment(commands)
     _add_calibrate(commands)
+    _add_evaluate(commands)
     resume = _add(
         commands, "resume", "go on with a run that was stopped or killed, or whose budget was used up", "resume"
     )
@@ -250,6 +253,26 @@ def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:
     _add_settings(calibrate, "runs/calibration-<model>")
 
 
+def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
+    evaluate = _add(
+        commands, "evaluate", "measure runs beside their references, and write tables and a page", "evaluate"
+    )
+    text = "a run's folder, a batch's, or a folder of either"
+    evaluate.add_argument("runs", nargs="*", type=_folder, metavar="RUNS", help=text)
+    text = "methods to compare on the same pictures, each with a folder as RUNS are; a name may be given several times"
+    evaluate.add_argument("--compare", nargs="+", type=_method, default=[], metavar="NAME=DIR", help=text)
+    text = "data set with the references; default: the picture that each run was made from"
+    evaluate.add_argument("--data", metavar="DATASET", help=text)
+    evaluate.add_argument("--weights", type=_folder, metavar="DIR", help="networks of the learned metrics")
+    text = "longer side of all pictures when they are measured (512)"
+    evaluate.add_argument("--size", type=_size, default=512, metavar="N", help=text)
+    evaluate.add_argument("--stages", action="store_true", help="measure after each stage too: what each one earns")
+    text = "result of a calibration, whose rates stand beside what each stage earns"
+    evaluate.add_argument("--calibration", type=_folder, metavar="DIR", help=text)
+    evaluate.add_argument("--out", type=_folder, metavar="DIR", help="result folder; default: runs/evaluation")
+    evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
 def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:
     """What a run and a calibration can be told."""
     parser.add_argument("--out", type=_folder, metavar="DIR", help=f"result folder; default: {out}")
@@ -303,6 +326,19 @@ def _model_of_role(text: str) -> tuple[str, str]:
     if not model or (named and role not in ROLES):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a model id nor ROLE=ID; roles are {', '.join(ROLES)}.")
     return (f"claude_models.{role}" if named else "claude_model"), model
+
+
+def _method(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name.strip() or not folder or not name.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=DIR. RUNS without a name come before --compare.")
+    return name.strip(), Path(folder)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not SMALLEST_PX <= int(text) <= LARGEST_PX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels from {SMALLEST_PX} to {LARGEST_PX}.")
+    return int(text)
 
 
 def _positive(text: str) -> int:
@@ -360,6 +396,10 @@ def _call(name: str, options: argparse.Namespace) -> int:
             from agent.experiments.command import experiment
 
             return experiment(options)
+        if name == "evaluate":
+            from agent.evaluation.command import evaluate
+
+            return evaluate(options)
         from agent import commands  # takes a second or more
 
         return int(getattr(commands, name)(options))

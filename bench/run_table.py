@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from agent.evaluation.stagewise import ORDER, Call, minutes_of
+
 HEAD = (
     "| stage | PSNR dB | SSIM | IoU | calls | input tokens | from cache | output tokens | $ | min | edits | refused "
     "| faults |\n|" + " --- |" * 13
 )
-ORDER = (
-    "decomposition", "initialisation", "selection", "alignment", "geometry", "material", "composition", "lighting",
-    "monolithic", "geometry_again", "material_again", "composition_again", "lighting_again", "camera",
-)  # fmt: skip
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -56,9 +57,7 @@ def _row(
         figures = [f"{measures['psnr_db']:.2f}", f"{measures['ssim']:.3f}", iou]
     usd = [call["usd"] for call in calls]
     cost = "?" if None in usd else f"{sum(usd):.2f}"
-    minutes = (
-        (max(call["at"] for call in calls) - min(call["at"] - call["seconds"] for call in calls)) / 60 if calls else 0
-    )
+    minutes = minutes_of(map(Call.model_validate, calls))
     refused = ", ".join(
         f"{count} {kind}" for kind, count in sorted(edits.items()) if kind not in ("committed", "no_change")
     )

@@ -63,15 +63,19 @@ def render_side(reference: Reference, render_png: bytes, region: Box = WHOLE) ->
 def reference_side(reference: Reference, width_px: int, height_px: int, region: Box = WHOLE) -> Side:
     """The reference at a render's size: each pixel is the mean of the area it covers."""
     window = pixels_of(region, width_px, height_px)
-    rgb = _by_area(reference.rgb.astype(np.float64), width_px, height_px, window)
+    rgb = by_area(reference.rgb.astype(np.float64), width_px, height_px, window)
     if reference.mask is None:
         mask = np.ones(rgb.shape[:2], dtype=np.bool_)
     else:
-        mask = _by_area(reference.mask.astype(np.float64)[..., None], width_px, height_px, window)[..., 0] > 0.5
+        mask = by_area(reference.mask.astype(np.float64)[..., None], width_px, height_px, window)[..., 0] > 0.5
     return Side(rgb=np.rint(rgb).clip(0, 255).astype(np.uint8), mask=mask)
 
 
-def _by_area(values: NDArray[np.float64], width_px: int, height_px: int, window: Window) -> NDArray[np.float64]:
+ALL: Window = (slice(None), slice(None))
+
+
+def by_area(values: NDArray[np.float64], width_px: int, height_px: int, window: Window = ALL) -> NDArray[np.float64]:
+    """Height × width × channels at another size, or a window of it: each pixel is the mean of the area it covers."""
     if values.shape[:2] == (height_px, width_px):
         return values[window]
     rows, columns = _overlaps(values.shape[0], height_px)[window[0]], _overlaps(values.shape[1], width_px)[window[1]]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage import feature, metrics
+from skimage import feature
 
 from agent.evaluation.alignment import WHOLE, Box, Side, both_sides
 from agent.picture import Mask, Reference, Rgb
@@ -25,9 +25,9 @@ SSIM_NAME = "SSIM, Gaussian window (sigma 1.5, 11 px), population covariance, me
 PSNR_CAP_DB = 99.0
 """What equal pictures score."""
 RATIO_CAP = 99.0
-SSIM_WINDOW_PX = 11
+SSIM_WINDOW_PX, SSIM_SIGMA_PX = 11, 1.5
+SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-_structural_similarity: Callable[..., Any] = metrics.structural_similarity
 _canny: Callable[..., Any] = feature.canny
 
 Floats = NDArray[np.float64]
@@ -82,10 +82,10 @@ def measure(reference: Reference, render_png: bytes, region: Box = WHOLE) -> Mea
         psnr_db=psnr_db(target.rgb, render.rgb),
         ssim=ssim(target.rgb, render.rgb),
         iou=None if reference.mask is None else iou(target.mask, render.mask),
-        edge_px=_edge_px(_edges_of_reference(target), edges_of(render.rgb)),
-        luminance_ratio=_luminance_ratio(target.rgb[target.mask], shown),
-        mean_color_reference=_mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
-        mean_color_render=_mean_color(shown) or (1.0, 1.0, 1.0),
+        edge_px=edge_px(edges_of_reference(target), edges_of(render.rgb)),
+        luminance_ratio=luminance_ratio(target.rgb[target.mask], shown),
+        mean_color_reference=mean_color(target.rgb[target.mask]) or (1.0, 1.0, 1.0),
+        mean_color_render=mean_color(shown) or (1.0, 1.0, 1.0),
         clipped_fraction=_share(shown.min(axis=1) >= 253),
         black_fraction=_share(shown.max(axis=1) <= 2),
     )
@@ -116,11 +116,11 @@ def _object_measures(seen: Mask, target: Side, render: Side) -> ObjectMeasures:
         seen_box=_box(seen),
         seen_center=_center(seen),
         seen_share=_share(seen),
-        mean_color_reference=_mean_color(wanted),
-        mean_color_render=_mean_color(shown),
+        mean_color_reference=mean_color(wanted),
+        mean_color_render=mean_color(shown),
         luminance_reference=_short(wanted_light.mean()) if found else None,
         luminance_render=_short(shown_light.mean()) if found else None,
-        luminance_ratio=_luminance_ratio(wanted, shown) if found else None,
+        luminance_ratio=luminance_ratio(wanted, shown) if found else None,
         contrast_reference=_short(wanted_light.std()) if found else None,
         contrast_render=_short(shown_light.std()) if found else None,
         reaches_border=bool(seen[0].any() or seen[-1].any() or seen[:, 0].any() or seen[:, -1].any()),
@@ -160,19 +160,42 @@ def psnr_db(first: Rgb, second: Rgb) -> float:
     return PSNR_CAP_DB if error == 0.0 else _short(min(PSNR_CAP_DB, 10.0 * np.log10(255.0**2 / error)))
 
 
+class Moments:
+    """What SSIM needs of one picture alone, so that it is found once however many are compared with it."""
+
+    def __init__(self, rgb: Rgb) -> None:
+        """A side shorter than the window is first extended to it by mirroring."""
+        padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in rgb.shape[:2]] + [(0, 0)]
+        channels = np.pad(rgb, padding, mode="symmetric").transpose(2, 0, 1)
+        self.values: Floats = np.ascontiguousarray(channels, dtype=np.float64)
+        self.mean = _windowed(self.values)
+        self.square = _windowed(self.values**2)
+
+
 def ssim(first: Rgb, second: Rgb) -> float:
-    """`SSIM_NAME`. A side shorter than the window is first extended to it by mirroring."""
-    padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in first.shape[:2]] + [(0, 0)]
-    value = _structural_similarity(
-        np.pad(first, padding, mode="symmetric"),
-        np.pad(second, padding, mode="symmetric"),
-        data_range=255,
-        channel_axis=2,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return _short(value)
+    """`SSIM_NAME`."""
+    return ssim_of(Moments(first), Moments(second))
+
+
+def ssim_of(first: Moments, second: Moments) -> float:
+    """Where the whole window lies in the picture."""
+    means, squares = first.mean * second.mean, first.mean**2 + second.mean**2
+    covariance = _windowed(first.values * second.values) - means
+    variances = first.square + second.square - squares
+    likeness = (2.0 * means + SSIM_C1) * (2.0 * covariance + SSIM_C2)
+    return _short((likeness / ((squares + SSIM_C1) * (variances + SSIM_C2))).mean())
+
+
+@lru_cache(maxsize=4)
+def moments_of_reference(side: Side) -> Moments:
+    return Moments(side.rgb)
+
+
+def _windowed(values: Floats) -> Floats:
+    """Means under the Gaussian window, of each channel."""
+    reach = SSIM_WINDOW_PX // 2
+    found: Floats = ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=reach, axes=(1, 2))
+    return found[:, reach:-reach, reach:-reach]
 
 
 def iou(first: Mask, second: Mask) -> float:
@@ -193,7 +216,7 @@ def flat_picture_psnr(reference: Reference) -> float:
 
 # ── edges ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 @lru_cache(maxsize=16)
-def _edges_of_reference(side: Side) -> Mask:
+def edges_of_reference(side: Side) -> Mask:
     """Remembered: a reference's side is one object for each size."""
     return edges_of(side.rgb)
 
@@ -206,8 +229,17 @@ def edges_of(rgb: Rgb) -> Mask:
     return np.asarray(_canny(grey, sigma=1.2, low_threshold=0.04, high_threshold=0.1, mode="nearest"), dtype=np.bool_)
 
 
-def _edge_px(first: Mask, second: Mask) -> float:
-    """0 where neither has an edge; half the diagonal where only one has."""
+def outline_of(mask: Mask) -> Mask:
+    """The pixels of a silhouette that touch what is outside; the picture's border is no outline."""
+    inner: Mask = ndimage.binary_erosion(mask, border_value=1)
+    return mask & ~inner
+
+
+def edge_px(first: Mask, second: Mask) -> float:
+    """Mean distance from a pixel of one to the nearest of the other, both ways.
+
+    0 where neither has any; half the diagonal where only one has.
+    """
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else _short(0.5 * float(np.hypot(*first.shape)))
     to_first, to_second = (ndimage.distance_transform_edt(~edges) for edges in (first, second))
@@ -223,7 +255,7 @@ def _linear_levels() -> Floats:
 _LINEAR = _linear_levels()
 
 
-def _mean_color(pixels: Rgb) -> Vector | None:
+def mean_color(pixels: Rgb) -> Vector | None:
     """Of a list of pixels, as sRGB; None for an empty one."""
     if not len(pixels):
         return None
@@ -236,7 +268,7 @@ def _luminances(pixels: Rgb) -> Floats:
     return found
 
 
-def _luminance_ratio(target: Rgb, render: Rgb) -> float:
+def luminance_ratio(target: Rgb, render: Rgb) -> float:
     """1 for two blacks; a capped number where only the reference is black."""
     wanted, got = (float(_luminances(pixels).mean()) if len(pixels) else 0.0 for pixels in (target, render))
     if wanted < 1e-6:

@@ -82,12 +82,12 @@ def _csv(root: Path, outcomes: Sequence[Outcome]) -> str:
     writer.writeheader()
     for each in outcomes:
         places = {"scene": _below(root, each.scene), "render": _below(root, each.render)}
-        words = {"message": _harmless(each.message), "log_tail": _harmless(each.log_tail)}
+        words = {"message": harmless(each.message), "log_tail": harmless(each.log_tail)}
         writer.writerow({**each.model_dump(mode="json"), **places, **words})
     return text.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """A spreadsheet takes a cell that begins so for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 

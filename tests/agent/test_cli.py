@@ -41,7 +41,7 @@ def said(ended):
 def test_help_lists_the_commands_and_exit_codes():
     ended = seig("--help")
     assert ended.returncode == 0
-    for word in ("run", "calibrate", "resume", "show", "verify", "doctor", "blenders", "exit codes", "75"):
+    for word in ("run", "calibrate", "evaluate", "resume", "show", "verify", "doctor", "blenders", "exit codes", "75"):
         assert word in ended.stdout
 
 

@@ -57,6 +57,22 @@ def test_so_does_make_calibrate(make, name):
     assert said == ["-m", "agent", "calibrate", *options]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_so_does_make_evaluate_whose_runs_are_shell_words(make, name):
+    said = make("evaluate", f"DATA={name}", f"OUT={name}", "RUNS=runs/A 'runs/B 2'", "ARGS=--compare x=y")
+    assert said == [
+        "-m",
+        "agent",
+        "evaluate",
+        f"--data={name}",
+        f"--out={name}",
+        "runs/A",
+        "runs/B 2",
+        "--compare",
+        "x=y",
+    ]
+
+
 @pytest.mark.parametrize("target", ["resume", "show", "verify"])
 @pytest.mark.parametrize("name", NAMES)
 def test_so_do_the_targets_that_take_a_run(make, target, name):

@@ -1,0 +1,216 @@
+"""Owns the evaluation as a whole: runs and references in, a report and small pictures out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.evaluation.data import Dataset, Item
+from agent.evaluation.finding import Run
+from agent.evaluation.matching import Matched, Subject, match
+from agent.evaluation.report import Outcome, Report, Row
+from agent.evaluation.score import MetricFacts, PictureMetric, Score, Weights
+from agent.evaluation.scoring import Bench, Sat, Scored, Sitting, measure_prepared, merged, prepare
+from agent.evaluation.stagewise import Calibration, Cost, StageRun, costs_of, stage_renders, stage_rows
+from agent.evaluation.statistics import RESAMPLES, SEED, comparisons_of, summaries_of
+from agent.evaluation.weight_free import weight_free
+
+FEW = 4
+"""So few pictures are measured here: processes take a second or two to begin."""
+UNSCORED = "its reference is missing: no run has kept it"
+
+Picture = tuple[str, str]
+"""Caption, and a small JPEG in base64."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Scores and pictures of a run that come of more than its render: of its scene, of other views."""
+
+    facts: tuple[MetricFacts, ...]
+    of: Callable[[Run, Item | None], tuple[Sequence[Score], Sequence[Picture]]]
+    """Of a finished run, and what a data set knows of its picture."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be evaluated, and how."""
+
+    methods: Mapping[str, Sequence[Run]]
+    data: Dataset | None = None
+    size_px: int = 512
+    learned: tuple[PictureMetric, ...] = ()
+    """Measured in this process, with one copy of their networks."""
+    weights: Weights = field(default_factory=lambda: Weights(None))
+    additions: tuple[Addition, ...] = ()
+    by_stage: bool = False
+    calibration: Calibration | None = None
+    tell: Callable[[str], None] = lambda _: None
+    """Of progress, in words."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    report: Report
+    pictures: tuple[tuple[Picture, ...], ...]
+    """Of each row of the report."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be measured of one subject, as its folders were when it was begun."""
+
+    subject: Subject
+    finished: tuple[Run, ...]
+    stages: tuple[tuple[str, Run, str], ...]
+    """Method, run, stage."""
+    sitting: Sitting | None
+    """None where there is no reference."""
+
+
+def evaluate(question: Question) -> Evaluation:
+    matched = match(question.methods, question.data)
+    learned = Bench(question.learned, question.weights, question.size_px)
+    plans = [_plan(matched.subjects, number, question.by_stage) for number in range(len(matched.subjects))]
+    answers = _measured([plan.sitting for plan in plans if plan.sitting is not None], learned, question.size_px)
+    rows: list[tuple[Row, tuple[Picture, ...]]] = []
+    stages: list[StageRun] = []
+    for number, plan in enumerate(plans, 1):
+        sat = next(answers) if plan.sitting is not None else Sat(reason=UNSCORED)
+        rows += _rows(plan, sat, question.additions)
+        stages += _stages(plan, sat)
+        question.tell(f"{number} of {len(plans)} pictures measured: {plan.subject.id}")
+    metrics = (*weight_free(question.size_px), *question.learned)
+    facts = (*(one.facts for one in metrics), *(facts for one in question.additions for facts in one.facts))
+    report = _report(question, matched, facts, learned, [row for row, _ in rows], stages)
+    return Evaluation(report=report, pictures=tuple(pictures for _, pictures in rows))
+
+
+def _report(
+    question: Question,
+    matched: Matched,
+    facts: Sequence[MetricFacts],
+    learned: Bench,
+    rows: Sequence[Row],
+    stages: Sequence[StageRun],
+) -> Report:
+    light = Bench(weight_free(question.size_px), Weights(None), question.size_px)
+    groups = {row.picture: row.group for row in rows}
+    return Report(
+        size_px=question.size_px,
+        data=question.data.name if question.data else "",
+        seed=SEED,
+        resamples=RESAMPLES,
+        metrics=tuple(facts),
+        unavailable=(*light.unavailable, *learned.unavailable),
+        summaries=summaries_of(rows, facts),
+        comparisons=comparisons_of(rows, facts),
+        stages=stage_rows(stages, facts, groups, question.calibration),
+        calibration=question.calibration.model if question.calibration else "",
+        rows=tuple(rows),
+        unmatched=matched.unmatched,
+        without_run=matched.without_run,
+        notes=question.data.notes if question.data else (),
+    )
+
+
+# ── what is measured, and where ───────────────────────────────────────────────────────────────────────────────────────
+def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
+    subject = subjects[number]
+    finished = [(method, run) for method, run in subject.runs if run.state == "finished"]
+    runs = tuple(run for _, run in finished)
+    if subject.view is None:
+        return _Plan(subject=subject, finished=runs, stages=(), sitting=None)
+    laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
+    others = (one.view for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject))
+    sitting = Sitting(
+        view=subject.view,
+        another=next(others, None),
+        renders=(*(run.render for run in runs), *(path for *_, path in laid)),
+        shown=len(runs),
+    )
+    stages = tuple((method, run, stage) for method, run, stage, _ in laid)
+    return _Plan(subject=subject, finished=runs, stages=stages, sitting=sitting)
+
+
+def _is_another_scene(one: Subject, subject: Subject) -> bool:
+    return one.view is not None and (not subject.group or one.group != subject.group)
+
+
+def _measured(sittings: Sequence[Sitting], learned: Bench, size_px: int) -> Iterator[Sat]:
+    for sitting, sat in zip(sittings, _measured_light(sittings, size_px), strict=True):
+        yield sat if learned.is_empty or sat.reason else merged(sat, learned.measure(sitting, with_pictures=False))
+
+
+def _measured_light(sittings: Sequence[Sitting], size_px: int) -> Iterator[Sat]:
+    """In as many processes as there are cores; what is measured lies in files, so little goes to and fro."""
+    if len(sittings) < FEW:
+        bench = Bench(weight_free(size_px), Weights(None), size_px)
+        yield from map(bench.measure, sittings)
+        return
+    workers = min(len(sittings), len(os.sched_getaffinity(0)))
+    fresh = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=fresh, initializer=prepare, initargs=(size_px,))
+    try:
+        yield from pool.map(measure_prepared, sittings)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _rows(plan: _Plan, sat: Sat, additions: Sequence[Addition]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:
+    """Of a subject's runs, then of the trivial answers to it."""
+    subject = plan.subject
+    came = {run.folder: one for run, one in zip(plan.finished, sat.renders, strict=False)}
+    for method, run in subject.runs:
+        yield _row_of(subject, method, run, came.get(run.folder, Scored(reason=sat.reason)), additions, sat)
+    for name, scored in sat.trivial:
+        place = {"id": subject.id, "picture": subject.id, "group": subject.group}
+        yield Row(method=name, trivial=True, scores=scored.scores, **place), ()
+
+
+def _row_of(
+    subject: Subject, method: str, run: Run, came: Scored, additions: Sequence[Addition], sat: Sat
+) -> tuple[Row, tuple[Picture, ...]]:
+    outcome = run.state if run.state != "finished" else _outcome(came, sat)
+    scores, pictures = list(came.scores), list(came.pictures)
+    for addition in additions if outcome == "scored" else ():
+        more, shown = addition.of(run, subject.item)
+        scores += more
+        pictures += shown
+    row = Row(
+        method=method,
+        id=run.id,
+        picture=subject.id,
+        group=subject.group,
+        folder=str(run.folder),
+        outcome=outcome,
+        reason=run.reason or came.reason,
+        notes=came.notes,
+        scores=tuple(scores),
+        calls=run.calls,
+        tokens=run.tokens,
+        usd=run.usd,
+        minutes=run.minutes,
+    )
+    return row, tuple(pictures)
+
+
+def _outcome(came: Scored, sat: Sat) -> Outcome:
+    """Of a run that is finished."""
+    return "unscored" if sat.reason else "failed" if came.reason else "scored"
+
+
+def _stages(plan: _Plan, sat: Sat) -> Iterator[StageRun]:
+    """What the sitting has after the renders of the runs."""
+    costs: dict[Path, dict[str, Cost]] = {}
+    for _, run, _ in plan.stages:
+        own = [stage for _, other, stage in plan.stages if other is run]
+        costs[run.folder] = costs_of(run.folder / "ledger.jsonl", own)
+    for (method, run, stage), came in zip(plan.stages, sat.renders[len(plan.finished) :], strict=False):
+        place = {"method": method, "run": str(run.folder), "picture": plan.subject.id, "stage": stage}
+        yield StageRun(scores=came.scores, cost=costs[run.folder].get(stage, Cost()), **place)
