@@ -44,7 +44,7 @@ class Model:
 MODELS = (
     Model("bedside", tabletop.bedside, False, (7, 8), (-0.15, 0, 1.3), 8.6, 50,
           Shot(4, 12), (Shot(-32, 18), Shot(34, 8))),
-    Model("chess", tabletop.chess, False, (8, 8), (0, 0.1, 0.45), 14, 60,
+    Model("chess", tabletop.chess, False, (8, 8), (0.15, 0.1, 0.4), 14.4, 60,
           Shot(-24, 30), (Shot(22, 36), Shot(-48, 24))),
     Model("desk", tabletop.desk, False, (4, 3), (-0.35, 0.3, 0.85), 8.8, 55,
           Shot(5, 16), (Shot(-30, 24), Shot(36, 12))),
