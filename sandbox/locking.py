@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from sandbox import wheels
@@ -27,12 +28,28 @@ class Lock(NamedTuple):
     """Of uv; "-" reads what is wanted from its input."""
     wanted: str = ""
     """That input: "bpy==4.2.*"."""
+    more_hashes: tuple[str, ...] = ()
+    """Of the one package's files that uv's index does not list."""
 
 
+TORCH = "torch==2.13.0"
+CPU_TORCH = ("sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",)
+"""torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl, as PyTorch builds it for processors alone: pip takes it where
+it is told of a place that has it, and needs none of CUDA's libraries then."""
+_AGENT, _DEV, _EVALUATION = (("-c", f"requirements/{name}.txt") for name in ("agent", "dev", "evaluation"))
 _VENDOR = ("requirements/vendor.in",)
 LOCKS = (
     Lock("agent.txt", "3.11", ("--universal", "pyproject.toml")),
     Lock("dev.txt", "3.11", ("--universal", "-c", "requirements/agent.txt", "--group", "dev", "pyproject.toml")),
+    Lock(
+        "evaluation.txt",
+        "3.11",
+        ("--universal", *_AGENT, *_DEV, "--excludes", "requirements/cuda.in", "--no-emit-package", "torch",
+         "--extra", "evaluation", "pyproject.toml"),
+    ),
+    Lock("evaluation-files.txt", "3.11", ("--universal", "--no-deps", "requirements/evaluation-files.in")),
+    Lock("torch.txt", "3.11", ("--universal", "--no-deps", "-"), TORCH, CPU_TORCH),
+    Lock("torch-cuda.txt", "3.11", ("--universal", *_EVALUATION, "--no-emit-package", "torch", "-"), TORCH),
     *(Lock(f"bpy-{version}.txt", python, ("-",), f"bpy=={version}.*") for version, python in wheels.PYTHONS.items()),
     Lock("vendor.txt", "3.10", _VENDOR),
     Lock("vendor-cp39.txt", "3.9", _VENDOR),
@@ -46,7 +63,15 @@ def main() -> int:
         print(f"requirements/{lock.name}", flush=True)
         options = ["--python-version", lock.python, *lock.arguments, "-o", str(REQUIREMENTS / lock.name)]
         subprocess.run([sys.executable, *_COMPILE, *options], cwd=ROOT, input=lock.wanted.encode(), check=True)
+        _add_hashes(REQUIREMENTS / lock.name, lock.more_hashes)
     return 0
+
+
+def _add_hashes(file: Path, hashes: tuple[str, ...]) -> None:
+    """Before the first of the one package that the file pins."""
+    text = file.read_text(encoding="utf-8")
+    added = "".join(f"    --hash={value} \\\n" for value in hashes)
+    file.write_text(text.replace("    --hash=", f"{added}    --hash=", 1), encoding="utf-8")
 
 
 if __name__ == "__main__":
