@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from sandbox import wheels
@@ -28,14 +27,13 @@ class Lock(NamedTuple):
     """Of uv; "-" reads what is wanted from its input."""
     wanted: str = ""
     """That input: "bpy==4.2.*"."""
-    more_hashes: tuple[str, ...] = ()
-    """Of the one package's files that uv's index does not list."""
 
 
 TORCH = "torch==2.13.0"
-CPU_TORCH = ("sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",)
-"""torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl, as PyTorch builds it for processors alone: pip takes it where
-it is told of a place that has it, and needs none of CUDA's libraries then."""
+CPU_TORCH_HASH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+"""Of torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl: PyTorch's own build for processors alone, which no package
+index has, but perhaps a folder that pip is told of."""
+CPU_TORCH_LOCK = "torch-cpu.txt"
 _AGENT, _DEV, _EVALUATION = (("-c", f"requirements/{name}.txt") for name in ("agent", "dev", "evaluation"))
 _VENDOR = ("requirements/vendor.in",)
 LOCKS = (
@@ -44,11 +42,21 @@ LOCKS = (
     Lock(
         "evaluation.txt",
         "3.11",
-        ("--universal", *_AGENT, *_DEV, "--excludes", "requirements/cuda.in", "--no-emit-package", "torch",
-         "--extra", "evaluation", "pyproject.toml"),
+        (
+            "--universal",
+            *_AGENT,
+            *_DEV,
+            "--excludes",
+            "requirements/cuda.in",
+            "--no-emit-package",
+            "torch",
+            "--extra",
+            "evaluation",
+            "pyproject.toml",
+        ),
     ),
     Lock("evaluation-files.txt", "3.11", ("--universal", "--no-deps", "requirements/evaluation-files.in")),
-    Lock("torch.txt", "3.11", ("--universal", "--no-deps", "-"), TORCH, CPU_TORCH),
+    Lock("torch.txt", "3.11", ("--universal", "--no-deps", "-"), TORCH),
     Lock("torch-cuda.txt", "3.11", ("--universal", *_EVALUATION, "--no-emit-package", "torch", "-"), TORCH),
     *(Lock(f"bpy-{version}.txt", python, ("-",), f"bpy=={version}.*") for version, python in wheels.PYTHONS.items()),
     Lock("vendor.txt", "3.10", _VENDOR),
@@ -63,15 +71,9 @@ def main() -> int:
         print(f"requirements/{lock.name}", flush=True)
         options = ["--python-version", lock.python, *lock.arguments, "-o", str(REQUIREMENTS / lock.name)]
         subprocess.run([sys.executable, *_COMPILE, *options], cwd=ROOT, input=lock.wanted.encode(), check=True)
-        _add_hashes(REQUIREMENTS / lock.name, lock.more_hashes)
+    pin = f"# By `make lock`.\n{TORCH}+cpu \\\n    --hash={CPU_TORCH_HASH}\n"
+    (REQUIREMENTS / CPU_TORCH_LOCK).write_text(pin, encoding="utf-8")
     return 0
-
-
-def _add_hashes(file: Path, hashes: tuple[str, ...]) -> None:
-    """Before the first of the one package that the file pins."""
-    text = file.read_text(encoding="utf-8")
-    added = "".join(f"    --hash={value} \\\n" for value in hashes)
-    file.write_text(text.replace("    --hash=", f"{added}    --hash=", 1), encoding="utf-8")
 
 
 if __name__ == "__main__":

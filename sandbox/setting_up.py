@@ -20,19 +20,32 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sandbox import package_source, wheels
-from sandbox.environments import alone, fetch, install, is_stamped, make, note, own_python, read_stamp, write_stamp
+from sandbox.environments import (
+    alone,
+    fetch,
+    fetched,
+    install,
+    is_stamped,
+    make,
+    note,
+    own_python,
+    read_stamp,
+    write_stamp,
+)
 from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.libraries import advice, apt_command, apt_install, is_root_with_apt, missing_libraries, packages_for
 from sandbox.pythons import CannotSetUp, Python, WrongUsage, ask, choose, find
 
 AGENT_ENVIRONMENT = ROOT / ".venv"
+_AGENT_PYTHON = AGENT_ENVIRONMENT / "bin" / "python"
 AGENT_PYTHONS = ("3.11", "3.13", "3.12", "3.14")
 MATRIX = ("4.2", "4.5", "5.0", "5.2")
 """The wheels that the matrix of versions tries."""
 
-EVALUATION_LOCKS = ("evaluation.txt", "evaluation-files.txt", "torch.txt")
-CUDA_LOCK = "torch-cuda.txt"
-CUDA_GIB = 3
+EVALUATION_LOCKS = ("evaluation.txt", "evaluation-files.txt")
+TORCH_LOCK, CPU_TORCH_LOCK, CUDA_LOCK = "torch.txt", "torch-cpu.txt", "torch-cuda.txt"
+TORCH_GIB = 10
+"""With CUDA's libraries, and what is fetched and unpacked on the way."""
 
 _NODE_UNFIT = 69
 _OR_INSTALLED = "Or use an installed Blender: make run BLENDER=/path/to/blender …"
@@ -88,14 +101,14 @@ def set_up_run(python: str = "") -> None:
 def set_up_evaluation(python: str = "") -> None:
     """What an evaluation needs beside what a run needs of Python; whatever becomes of it, runs stay possible."""
     set_up_agent(python)
-    locks = [REQUIREMENTS / name for name in EVALUATION_LOCKS]
+    locks = [REQUIREMENTS / name for name in (*EVALUATION_LOCKS, TORCH_LOCK)]
     if is_stamped(AGENT_ENVIRONMENT, locks):
         return
-    packages, files, torch = locks
+    packages, files, _ = locks
     fetch(AGENT_ENVIRONMENT, packages, "what evaluations need (35 MB)")
     fetch(AGENT_ENVIRONMENT, files, "two small networks with their weights (75 MB)")
-    fetch(AGENT_ENVIRONMENT, torch, "torch (200 to 700 MB)")
-    _complete_torch()
+    print("Installing torch (200 MB where pip finds it built for processors alone) …", flush=True)
+    _install_torch()
     note(AGENT_ENVIRONMENT, locks)
 
 
@@ -136,20 +149,26 @@ def _agent_environment(wanted: str, locks: list[str]) -> None:
     install(AGENT_ENVIRONMENT, files, "the agent's packages")
 
 
-def _complete_torch() -> None:
-    """A build for processors alone is complete; what the package index has on Linux lacks CUDA's libraries still."""
-    python = AGENT_ENVIRONMENT / "bin" / "python"
-    if problem := _import_problem(python, "torch"):
-        free = shutil.disk_usage(AGENT_ENVIRONMENT).free / (1 << 30)
-        if free < 2 * CUDA_GIB:
-            raise CannotSetUp(
-                f"This torch needs CUDA's libraries ({problem.splitlines()[-1]}): {2 * CUDA_GIB} GiB in "
-                f"{AGENT_ENVIRONMENT}, but {free:.1f} GiB are free. Make room, or let pip find a build of this torch for "
-                "processors alone (pip config: find-links), whose hash requirements/torch.txt holds for Python 3.11."
-            )
-        fetch(AGENT_ENVIRONMENT, REQUIREMENTS / CUDA_LOCK, f"CUDA's libraries, which this torch needs ({CUDA_GIB} GB)")
-        if problem := _import_problem(python, "torch"):
-            raise CannotSetUp(f"torch does not start ({problem.splitlines()[-1]}). Runs need none; evaluations do.")
+def _install_torch() -> None:
+    """A build for processors alone where pip finds one; else the package index's, which on Linux needs CUDA's libraries
+    to be imported at all."""
+    if fetched(AGENT_ENVIRONMENT, REQUIREMENTS / CPU_TORCH_LOCK) and not _import_problem(_AGENT_PYTHON, "torch"):
+        return
+    _require_room_for_torch()
+    fetch(AGENT_ENVIRONMENT, REQUIREMENTS / TORCH_LOCK, "torch (up to 700 MB)")
+    if _import_problem(_AGENT_PYTHON, "torch"):
+        fetch(AGENT_ENVIRONMENT, REQUIREMENTS / CUDA_LOCK, "CUDA's libraries, which this torch needs (3 GB)")
+    if problem := _import_problem(_AGENT_PYTHON, "torch"):
+        raise CannotSetUp(f"torch does not start ({problem.splitlines()[-1]}). Runs need none; evaluations do.")
+
+
+def _require_room_for_torch() -> None:
+    free = shutil.disk_usage(AGENT_ENVIRONMENT).free / (1 << 30)
+    if free < TORCH_GIB:
+        raise CannotSetUp(
+            f"torch with CUDA's libraries needs {TORCH_GIB} GiB in {AGENT_ENVIRONMENT}, but {free:.1f} GiB are free. "
+            "Make room, or use a Python 3.11 whose pip finds PyTorch's build for processors alone (its find-links)."
+        )
 
 
 def _same_version(own: Python, wanted: str) -> bool:

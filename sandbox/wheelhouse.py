@@ -18,7 +18,7 @@ from pathlib import Path
 from sandbox import package_source, wheels
 from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.provisioning import lock_file
-from sandbox.setting_up import CUDA_LOCK, EVALUATION_LOCKS
+from sandbox.setting_up import CPU_TORCH_LOCK, CUDA_LOCK, EVALUATION_LOCKS, TORCH_LOCK
 
 BLENDER_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 """Those of Blender 2.93 to 5.2, as published and as distributions build it."""
@@ -55,10 +55,18 @@ def collect(folder: Path, blender: str = "", evaluation: bool = False) -> None:
     if blender:
         fetch(folder, f"Blender {blender} (350 MB)", wheels.lock(blender), wheels.PYTHONS[blender])
     if evaluation:
-        for name in EVALUATION_LOCKS:
-            fetch(folder, f"for evaluations: {name}", REQUIREMENTS / name)
-        if sys.platform == "linux" and not any(folder.glob("torch-*+cpu-*.whl")):
-            fetch(folder, "CUDA's libraries, which this torch needs (3 GB)", REQUIREMENTS / CUDA_LOCK)
+        _collect_for_evaluations(folder)
+
+
+def _collect_for_evaluations(folder: Path) -> None:
+    """torch as built for processors alone where pip finds that; else the index's, with what that needs on Linux."""
+    for name in EVALUATION_LOCKS:
+        fetch(folder, f"what evaluations need ({name})", REQUIREMENTS / name)
+    try:
+        fetch(folder, "torch for processors alone (200 MB), if pip finds it", REQUIREMENTS / CPU_TORCH_LOCK)
+    except subprocess.CalledProcessError:
+        fetch(folder, "torch for any machine (up to 700 MB)", REQUIREMENTS / TORCH_LOCK)
+        fetch(folder, "CUDA's libraries, if that needs them (3 GB)", REQUIREMENTS / CUDA_LOCK)
 
 
 def fetch(folder: Path, what: str, lock: Path, python: str = "") -> None:

@@ -1,6 +1,6 @@
 """Owns DreamSim's ensemble: three vision transformers with its low-rank adapter, and the distance of what they say.
 
-Reads the files that the package `dreamsim` 0.2.1 unpacks and fetches into its cache folder; the package is not imported.
+Reads the files that the package `dreamsim` 0.2.1 puts into its cache folder; the package itself is not imported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Owns DINO and CLIP: vision models that transformers reads, from a folder, its cache, or the hub where that answers."""
+"""Owns DINO and CLIP: vision models that transformers reads, from a folder, its cache, or the hub if that answers."""
 
 from __future__ import annotations
 
-import os
 import threading
 import urllib.error
 import urllib.request
@@ -74,10 +73,8 @@ def load(network: Network, weights: Weights) -> PairMeasure:
     """The cosine of two pictures' features."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if weights.folder is None:
-        model = _from_hub(network)
-    else:
-        model = _from_folder(network, weights.folder / network.folder)
+    folder = weights.folder and weights.folder / network.folder
+    model = _from_hub(network) if folder is None else _from_folder(network, folder)
 
     def features(rgb: Rgb) -> Tensor:
         shown = batch(centered(rgb, network.short_px, CROP_PX), *network.colors)
@@ -119,9 +116,7 @@ def _from_hub(network: Network) -> Any:
 def _model(network: Network, source: str, local_files_only: bool) -> Any:
     """Complete, of the published sizes, and for looking only."""
     read = getattr(transformers, network.type_name).from_pretrained
-    model, info = read(
-        source, local_files_only=local_files_only, output_loading_info=True, dtype=torch.float32
-    )
+    model, info = read(source, local_files_only=local_files_only, output_loading_info=True, dtype=torch.float32)
     if info["missing_keys"]:
         raise unreadable(Path(source), f"its weights lack {min(info['missing_keys'])}; are they another network's?")
     sizes = {name: getattr(model.config, name) for name in network.published}

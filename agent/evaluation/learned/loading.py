@@ -1,4 +1,4 @@
-"""Owns reading trained weights from files: what cannot be read is `Unavailable`, with the file, the reason and the way out.
+"""Owns reading trained weights: what cannot be read is `Unavailable`, with the file, the reason and the way out.
 
 Imports torch only when asked to, so that a machine without it can be told.
 """

@@ -22,7 +22,7 @@ def batch(rgb: Rgb, mean: Triple, deviation: Triple) -> Tensor:
     """1 × 3 × height × width, (value − mean) / deviation of values from 0 to 1."""
     import torch
 
-    pixels = (rgb.astype(np.float32) / 255.0 - np.float32(mean)) / np.float32(deviation)
+    pixels = (rgb / np.float32(255) - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
 
 

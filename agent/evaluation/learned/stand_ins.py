@@ -68,8 +68,9 @@ def _keras_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with h5py.File(path, "r") as file:
             for layer, name in zip(VGG16, names, strict=True):
-                tensors[f"{layer.name}.weight"] = torch.from_numpy(file[f"{name}/0"][()]).permute(3, 2, 0, 1).contiguous()
-                tensors[f"{layer.name}.bias"] = torch.from_numpy(file[f"{name}/1"][()])
+                weight, bias = (torch.from_numpy(file[f"{name}/{number}"][()]) for number in range(2))
+                tensors[f"{layer.name}.weight"] = weight.permute(3, 2, 0, 1).contiguous()
+                tensors[f"{layer.name}.bias"] = bias
     except (OSError, KeyError, RuntimeError) as error:
         raise unreadable(path, error) from None
     return tensors

@@ -1,4 +1,4 @@
-"""Owns the convolutional trunks of perceptual distances: AlexNet and VGG-16, with torchvision's names of their layers."""
+"""Owns the trunks of perceptual distances: AlexNet and VGG-16, with torchvision's names of their layers."""
 
 from __future__ import annotations
 
