@@ -35,25 +35,13 @@ CPU_TORCH_HASH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa
 index has, but perhaps a folder that pip is told of."""
 CPU_TORCH_LOCK = "torch-cpu.txt"
 _AGENT, _DEV, _EVALUATION = (("-c", f"requirements/{name}.txt") for name in ("agent", "dev", "evaluation"))
+_NO_TORCH = ("--no-emit-package", "torch", "--excludes", "requirements/cuda.in")
 _VENDOR = ("requirements/vendor.in",)
 LOCKS = (
     Lock("agent.txt", "3.11", ("--universal", "pyproject.toml")),
     Lock("dev.txt", "3.11", ("--universal", "-c", "requirements/agent.txt", "--group", "dev", "pyproject.toml")),
     Lock(
-        "evaluation.txt",
-        "3.11",
-        (
-            "--universal",
-            *_AGENT,
-            *_DEV,
-            "--excludes",
-            "requirements/cuda.in",
-            "--no-emit-package",
-            "torch",
-            "--extra",
-            "evaluation",
-            "pyproject.toml",
-        ),
+        "evaluation.txt", "3.11", ("--universal", *_AGENT, *_DEV, *_NO_TORCH, "--extra", "evaluation", "pyproject.toml")
     ),
     Lock("evaluation-files.txt", "3.11", ("--universal", "--no-deps", "requirements/evaluation-files.in")),
     Lock("torch.txt", "3.11", ("--universal", "--no-deps", "-"), TORCH),

