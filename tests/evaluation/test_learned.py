@@ -174,6 +174,25 @@ def test_dreamsim_is_what_other_transformers_compute_with_the_same_weights(folde
     assert measures["dreamsim"](pair(first, second)) == pytest.approx(float(wanted), abs=2e-6)
 
 
+@pytest.mark.parametrize("size", [(320, 200), (200, 321), (512, 512), (37, 100)])
+def test_dino_and_clip_are_shown_what_transformers_shows_them(size):
+    import transformers
+
+    from agent.evaluation.learned import hub
+    from agent.evaluation.learned.pictures import batch, centered
+
+    image = tiles().resize(size)
+    dinos = {"size": {"shortest_edge": 256}, "crop_size": 224, "resample": 3}
+    dinos |= {"image_mean": hub.DINO.colors[0], "image_std": hub.DINO.colors[1]}
+    for network, processor in (
+        (hub.DINO, transformers.BitImageProcessorPil(**dinos)),
+        (hub.CLIP_VISION, transformers.CLIPImageProcessorPil()),
+    ):
+        wanted = processor(image, return_tensors="pt")["pixel_values"]
+        shown = batch(centered(np.asarray(image), network.short_px, hub.CROP_PX), *network.colors)
+        assert shown.shape == (1, 3, 224, 224) and abs(wanted - shown).max() < 1e-6
+
+
 def _theirs(folder, number, image):
     """One network's features by transformers' own vision models, its adapter added to its weights."""
     import tiny_networks as tiny
