@@ -99,14 +99,20 @@ experiment: ## FILE=table1|mine.toml [DATA=dataset] [OUT=folder] [ARGS=--dry-run
 	@$(AGENT) -m agent experiment $(FILE_PATH) $${DATA:+--data="$$DATA"} $${OUT:+--out="$$OUT"} $(ARGS)
 
 .PHONY: test
-test: ## run the tests, with real Blenders; CI also runs farm-test, faults and matrix [ARGS="-k name"]
+test: ## run the tests, with real Blenders; CI also runs those of the other targets [ARGS="-k name"]
 	$(call set-up,test)
-	@$(AGENT) -m pytest -q -m "not live and not faults and not farm and not across" $(ARGS)
+	@$(AGENT) -m pytest -q -m "not live and not faults and not farm and not evaluation and not across" $(ARGS)
 
 .PHONY: farm-test
 farm-test: ## the tests of batches, on this machine and on a Slurm of our own, and of days unattended
 	$(call set-up,test)
 	@$(AGENT) -m pytest -q -m farm $(ARGS)
+
+.PHONY: evaluation-test
+evaluation-test: ## the tests of evaluations, which need torch and other packages (400 MB)
+	$(call set-up,test)
+	$(call set-up,evaluation)
+	@$(AGENT) -m pytest -q -m evaluation $(ARGS)
 
 .PHONY: matrix
 matrix: ## the same tests with every Blender, as a table [ONLY=4.2] [ARGS="--write docs/blenders.md"]
@@ -166,9 +172,9 @@ blender: ## [VERSION=4.2|4.5|5.0|5.1|5.2]: fetch a Blender as a Python wheel, wh
 	$(call set-up,blender $${VERSION:+--version="$$VERSION"})
 
 .PHONY: wheelhouse
-wheelhouse: ## [DIR=wheels] [VERSION=4.5]: collect what machines without a network need; VERSION: a Blender too
+wheelhouse: ## [DIR=wheels] [VERSION=4.5] [ARGS=--evaluation]: collect what machines without a network need
 	$(call set-up,agent)
-	@$(AGENT) -m sandbox.wheelhouse $${VERSION:+--version="$$VERSION"} -- "$${DIR:-wheels}"
+	@$(AGENT) -m sandbox.wheelhouse $${VERSION:+--version="$$VERSION"} $(ARGS) -- "$${DIR:-wheels}"
 
 .PHONY: examples
 examples: ## render the pictures in examples/ anew, from their own models

@@ -51,22 +51,44 @@ def make(folder: Path, python: Python) -> None:
 
 def install(folder: Path, locks: list[Path], what: str) -> None:
     """Fill it with what the first lock pins, which the others are part of; noted only when all is there."""
+    (folder / UNFINISHED).touch()
+    fetch(folder, locks[0], what)
+    write_stamp(folder, {"locks": _digests(locks)})
+    (folder / UNFINISHED).unlink()
+
+
+def note(folder: Path, locks: list[Path]) -> None:
+    """That it holds what these locks pin too, beside what was noted before."""
+    noted = read_stamp(folder)
+    write_stamp(folder, {**noted, "locks": {**noted.get("locks", {}), **_digests(locks)}})
+
+
+def fetch(folder: Path, lock: Path, what: str) -> None:
+    """Put what one lock pins into it. Raises `CannotSetUp`; what is there already stays as it was."""
     print(f"Installing {what} …", flush=True)
     began = time.monotonic()
-    (folder / UNFINISHED).touch()
-    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"]
-    command, environment = [*pip, *_source(), "-r", str(locks[0])], package_source.pip_environment()
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        sys.stderr.write(done.stderr.decode(errors="replace")[-3000:])
+    if said := _complaint(folder, lock):
+        sys.stderr.write(said)
         raise CannotSetUp(
             f"pip could not install {what}: see above. With room on the disk and a network, try again. "
             f"{package_source.way_out()}"
         )
-    write_stamp(folder, {"locks": {lock.name: _digest(lock) for lock in locks}})
-    (folder / UNFINISHED).unlink()
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def fetched(folder: Path, lock: Path) -> bool:
+    """The same for what need not be there to be had; says nothing."""
+    return _complaint(folder, lock) == ""
+
+
+def _complaint(folder: Path, lock: Path) -> str:
+    """The end of what pip said when it failed; nothing where it did not."""
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
+    pip += ["--disable-pip-version-check", "--require-hashes", "--only-binary=:all:"]
+    command, environment = [*pip, *_source(), "-r", str(lock)], package_source.pip_environment()
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    said = done.stderr.decode(errors="replace")[-3000:]
+    return "" if done.returncode == 0 else said or f"pip ended with exit code {done.returncode}\n"
 
 
 def is_stamped(folder: Path, locks: list[Path]) -> bool:
@@ -95,6 +117,10 @@ def _source() -> list[str]:
         return package_source.pip_options()
     except NotADirectoryError as reason:
         raise CannotSetUp(f"{reason} {package_source.way_out()}") from None
+
+
+def _digests(locks: list[Path]) -> dict[str, str]:
+    return {lock.name: _digest(lock) for lock in locks}
 
 
 def _digest(lock: Path) -> str:

@@ -2,7 +2,7 @@
 
 Run by the Makefile with whatever Python the machine has. Standard library only, down to Python 3.8.
 
-    python -I sandbox/setting_up.py agent|dev|run|blender|test|matrix [--python PATH] [--version VERSION]
+    python -I sandbox/setting_up.py agent|dev|run|evaluation|blender|test|matrix [--python PATH] [--version VERSION]
 """
 
 from __future__ import annotations
@@ -20,15 +20,32 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sandbox import package_source, wheels
-from sandbox.environments import alone, install, is_stamped, make, own_python, read_stamp, write_stamp
+from sandbox.environments import (
+    alone,
+    fetch,
+    fetched,
+    install,
+    is_stamped,
+    make,
+    note,
+    own_python,
+    read_stamp,
+    write_stamp,
+)
 from sandbox.folders import REQUIREMENTS, ROOT
 from sandbox.libraries import advice, apt_command, apt_install, is_root_with_apt, missing_libraries, packages_for
 from sandbox.pythons import CannotSetUp, Python, WrongUsage, ask, choose, find
 
 AGENT_ENVIRONMENT = ROOT / ".venv"
+_AGENT_PYTHON = AGENT_ENVIRONMENT / "bin" / "python"
 AGENT_PYTHONS = ("3.11", "3.13", "3.12", "3.14")
 MATRIX = ("4.2", "4.5", "5.0", "5.2")
 """The wheels that the matrix of versions tries."""
+
+EVALUATION_LOCKS = ("evaluation.txt", "evaluation-files.txt")
+TORCH_LOCK, CPU_TORCH_LOCK, CUDA_LOCK = "torch.txt", "torch-cpu.txt", "torch-cuda.txt"
+TORCH_GIB = 10
+"""With CUDA's libraries, and what is fetched and unpacked on the way."""
 
 _NODE_UNFIT = 69
 _OR_INSTALLED = "Or use an installed Blender: make run BLENDER=/path/to/blender …"
@@ -40,6 +57,7 @@ def main() -> int:
         "agent": set_up_agent,
         "dev": set_up_dev,
         "run": set_up_run,
+        "evaluation": set_up_evaluation,
         "blender": partial(set_up_blender, version=arguments.version),
         "test": set_up_test,
         "matrix": set_up_matrix,
@@ -80,6 +98,20 @@ def set_up_run(python: str = "") -> None:
         set_up_blender()
 
 
+def set_up_evaluation(python: str = "") -> None:
+    """What an evaluation needs beside what a run needs of Python; whatever becomes of it, runs stay possible."""
+    set_up_agent(python)
+    locks = [REQUIREMENTS / name for name in (*EVALUATION_LOCKS, TORCH_LOCK)]
+    if is_stamped(AGENT_ENVIRONMENT, locks):
+        return
+    packages, files, _ = locks
+    fetch(AGENT_ENVIRONMENT, packages, "what evaluations need (35 MB)")
+    fetch(AGENT_ENVIRONMENT, files, "two small networks with their weights (75 MB)")
+    print("Installing torch (200 MB where pip finds it built for processors alone) …", flush=True)
+    _install_torch()
+    note(AGENT_ENVIRONMENT, locks)
+
+
 def set_up_blender(python: str = "", version: str = "") -> None:
     """A Blender as a Python wheel, in an environment of its own, shown to start."""
     if version and version not in wheels.PYTHONS:
@@ -115,6 +147,28 @@ def _agent_environment(wanted: str, locks: list[str]) -> None:
     if own is None or not as_wanted:
         make(AGENT_ENVIRONMENT, choose(AGENT_PYTHONS, "the agent", wanted))
     install(AGENT_ENVIRONMENT, files, "the agent's packages")
+
+
+def _install_torch() -> None:
+    """A build for processors alone where pip finds one; else the package index's, which on Linux needs CUDA's libraries
+    to be imported at all."""
+    if fetched(AGENT_ENVIRONMENT, REQUIREMENTS / CPU_TORCH_LOCK) and not _import_problem(_AGENT_PYTHON, "torch"):
+        return
+    _require_room_for_torch()
+    fetch(AGENT_ENVIRONMENT, REQUIREMENTS / TORCH_LOCK, "torch (up to 700 MB)")
+    if _import_problem(_AGENT_PYTHON, "torch"):
+        fetch(AGENT_ENVIRONMENT, REQUIREMENTS / CUDA_LOCK, "CUDA's libraries, which this torch needs (3 GB)")
+    if problem := _import_problem(_AGENT_PYTHON, "torch"):
+        raise CannotSetUp(f"torch does not start ({problem.splitlines()[-1]}). Runs need none; evaluations do.")
+
+
+def _require_room_for_torch() -> None:
+    free = shutil.disk_usage(AGENT_ENVIRONMENT).free / (1 << 30)
+    if free < TORCH_GIB:
+        raise CannotSetUp(
+            f"torch with CUDA's libraries needs {TORCH_GIB} GiB in {AGENT_ENVIRONMENT}, but {free:.1f} GiB are free. "
+            "Make room, or use a Python 3.11 whose pip finds PyTorch's build for processors alone (its find-links)."
+        )
 
 
 def _same_version(own: Python, wanted: str) -> bool:
@@ -181,18 +235,18 @@ def _show_that_it_starts(version: str, may_install: bool) -> None:
     """Really import it: a wheel is of no use where a shared library is missing."""
     folder = wheels.environment(version)
     python = folder / "bin" / "python"
-    if problem := _start_problem(python):
+    if problem := _import_problem(python, "bpy"):
         missing = missing_libraries(python, problem)
         installed = may_install and is_root_with_apt() and apt_install(packages_for(missing)) == ""
-        if not installed or (problem := _start_problem(python)):
+        if not installed or (problem := _import_problem(python, "bpy")):
             reason = f"lacks {', '.join(missing)}" if missing else f"does not start ({problem.splitlines()[-1]})"
             raise CannotSetUp(f"The wheel of Blender {version} {reason}. {advice(missing) if missing else ''}")
     write_stamp(folder, {**read_stamp(folder), "starts": True})
 
 
-def _start_problem(python: Path) -> str:
-    """What it said when it did not start; nothing when it did."""
-    command = [str(python), "-I", "-c", "import bpy"]
+def _import_problem(python: Path, module: str) -> str:
+    """What it said when the module did not start; nothing when it did."""
+    command = [str(python), "-I", "-c", f"import {module}"]
     done = subprocess.run(command, capture_output=True, timeout=180, check=False)
     said = done.stderr.decode(errors="replace").strip()
     return "" if done.returncode == 0 else said or f"exit code {done.returncode}"
@@ -248,7 +302,7 @@ def _want(program: str, package: str = "") -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Make the environments under this checkout.")
-    parser.add_argument("what", choices=("agent", "dev", "run", "blender", "test", "matrix"))
+    parser.add_argument("what", choices=("agent", "dev", "run", "evaluation", "blender", "test", "matrix"))
     parser.add_argument("--python", default="", help="the Python to use; left away, one that fits is chosen")
     parser.add_argument("--version", default="", help=f"of Blender, for `blender`: {', '.join(wheels.PYTHONS)}")
     return parser.parse_args()

@@ -29,9 +29,15 @@ def test_a_lock_pins_every_package_with_hashes_and_names_no_address(lock):
 
 def test_the_locks_hold_every_dependency_that_the_project_declares():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    torch = {name for name in extras["evaluation"] if name.startswith("torch>")}
+    assert torch
     for names, lock in (
         (declared["project"]["dependencies"], "agent.txt"),
         (declared["dependency-groups"]["dev"], "dev.txt"),
+        (set(extras["evaluation"]) - torch, "evaluation.txt"),
+        (torch, "torch.txt"),
+        (extras["stand-ins"], "evaluation-files.txt"),
     ):
         text = (REQUIREMENTS / lock).read_text(encoding="utf-8")
         for name in (re.split(r"[>=<]", requirement)[0] for requirement in names):
@@ -100,7 +106,7 @@ def test_each_wheel_has_a_lock_made_for_its_python_and_nothing_else_has():
     for version in wheels.PYTHONS:
         pins = wheels.lock(version).read_text(encoding="utf-8")
         assert re.search(rf"^bpy=={re.escape(version)}\.\d+ ", pins, re.MULTILINE)
-    assert {lock.name for lock in LOCKS} == {lock.name for lock in locking.LOCKS}
+    assert {lock.name for lock in LOCKS} == {lock.name for lock in locking.LOCKS} | {locking.CPU_TORCH_LOCK}
     assert set(setting_up.MATRIX) <= set(wheels.PYTHONS) and set(wheels.DEFAULTS) <= set(wheels.PYTHONS)
 
 
