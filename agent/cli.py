@@ -232,6 +232,7 @@ def _add_experiment(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
     parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     parser.add_argument("--strict", action="store_true", help=STRICT)
+    _add_measuring(parser)
     farm = parser.add_argument_group("on a farm")
     farm.add_argument("--engine", choices=ENGINES, help="hand the rows in; default: run them on this machine")
     _add_engine(farm)
@@ -263,14 +264,21 @@ def _add_evaluate(commands: argparse._SubParsersAction[_Parser]) -> None:
     evaluate.add_argument("--compare", nargs="+", type=_method, default=[], metavar="NAME=DIR", help=text)
     text = "data set with the references; default: the picture that each run was made from"
     evaluate.add_argument("--data", metavar="DATASET", help=text)
-    evaluate.add_argument("--weights", type=_folder, metavar="DIR", help="networks of the learned metrics")
-    text = "longer side of all pictures when they are measured (512)"
-    evaluate.add_argument("--size", type=_size, default=512, metavar="N", help=text)
+    _add_measuring(evaluate)
     evaluate.add_argument("--stages", action="store_true", help="measure after each stage too: what each one earns")
     text = "result of a calibration, whose rates stand beside what each stage earns"
     evaluate.add_argument("--calibration", type=_folder, metavar="DIR", help=text)
     evaluate.add_argument("--out", type=_folder, metavar="DIR", help="result folder; default: runs/evaluation")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _add_measuring(parser: argparse.ArgumentParser) -> None:
+    text = "networks of the learned metrics; default: SEIG_WEIGHTS, else where their libraries look"
+    parser.add_argument("--weights", type=_folder, metavar="DIR", help=text)
+    text = "longer side of all pictures when they are measured (512)"
+    parser.add_argument("--size", type=_size, default=512, metavar="N", help=text)
+    text = "measure renders only: open no scene for its shape and for other views"
+    parser.add_argument("--renders-alone", action="store_true", help=text)
 
 
 def _add_settings(parser: argparse.ArgumentParser, out: str) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.console import answer
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
+from agent.evaluation.data import Dataset
 from agent.evaluation.datasets import read_dataset
 from agent.evaluation.evaluating import Evaluation, Question
 from agent.evaluation.evaluating import evaluate as evaluated
 from agent.evaluation.finding import Run, find_runs
+from agent.evaluation.learned.metrics import LEARNED, STAND_INS
+from agent.evaluation.scene_scores import SceneScores
 from agent.evaluation.score import Weights
 from agent.evaluation.sheet import page
-from agent.evaluation.stagewise import read_calibration
+from agent.evaluation.stagewise import Calibration, read_calibration
+from agent.evaluation.weight_free import weight_free
 from agent.evaluation.writers import csv_text, json_text, latex, markdown, summary
 from agent.runs.folder import new_run_path
 from agent.runs.journal import write_atomically
@@ -31,19 +36,8 @@ def evaluate(options: argparse.Namespace) -> int:
     methods = methods_of(options.runs, options.compare)
     data = read_dataset(options.data) if options.data else None
     calibration = read_calibration(options.calibration) if options.calibration else None
-    weights = Weights(_weights(options.weights))
     out = prepared(options.out or new_run_path(Path("evaluation")))
-    question = Question(
-        methods=methods,
-        data=data,
-        size_px=options.size,
-        weights=weights,
-        by_stage=options.stages,
-        calibration=calibration,
-        tell=_teller(),
-    )
-    evaluation = evaluated(question)
-    write(evaluation, out)
+    evaluation = evaluate_in(out, methods, data, options, by_stage=options.stages, calibration=calibration)
     if options.json:
         answer(json.dumps(evaluation.report.model_dump(mode="json"), indent=2))
     else:
@@ -51,6 +45,34 @@ def evaluate(options: argparse.Namespace) -> int:
             f"{summary(evaluation.report)}\n\npage       {out / 'evaluation.html'}\ntables     {out / 'evaluation.md'}"
         )
     return 0
+
+
+def evaluate_in(
+    out: Path,
+    methods: Mapping[str, Sequence[Run]],
+    data: Dataset | None,
+    options: argparse.Namespace,
+    *,
+    by_stage: bool = False,
+    calibration: Calibration | None = None,
+) -> Evaluation:
+    """Measure, and write the files into a folder; `options`: size, weights, renders_alone."""
+    learned = (*LEARNED, *STAND_INS)
+    facts = [one.facts for one in (*weight_free(options.size), *learned)]
+    question = Question(
+        methods=methods,
+        data=data,
+        size_px=options.size,
+        learned=learned,
+        weights=Weights(_weights(options.weights)),
+        additions=() if options.renders_alone else (SceneScores(tuple(facts), options.size, out),),
+        by_stage=by_stage,
+        calibration=calibration,
+        tell=_teller(),
+    )
+    evaluation = evaluated(question)
+    write(evaluation, out)
+    return evaluation
 
 
 def methods_of(runs: Sequence[Path], compared: Sequence[tuple[str, Path]]) -> dict[str, tuple[Run, ...]]:
@@ -64,6 +86,8 @@ def methods_of(runs: Sequence[Path], compared: Sequence[tuple[str, Path]]) -> di
 
 
 def _weights(folder: Path | None) -> Path | None:
+    named = os.environ.get("SEIG_WEIGHTS", "")
+    folder = folder or (Path(named) if named else None)
     if folder is not None and not folder.is_dir():
         raise InputUnreadable(f"there is no folder {folder} with weights.", "Check the path.")
     return folder

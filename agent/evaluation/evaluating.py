@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from agent.evaluation.data import Dataset, Item
 from agent.evaluation.finding import Run
@@ -27,13 +28,36 @@ Picture = tuple[str, str]
 """Caption, and a small JPEG in base64."""
 
 
-@dataclass(frozen=True)
-class Addition:
-    """Scores and pictures of a run that come of more than its render: of its scene, of other views."""
+Measure = Callable[[Sitting], Sat]
+"""By every metric that there is."""
 
-    facts: tuple[MetricFacts, ...]
-    of: Callable[[Run, Item | None], tuple[Sequence[Score], Sequence[Picture]]]
-    """Of a finished run, and what a data set knows of its picture."""
+
+@dataclass(frozen=True)
+class Came:
+    """What is known of a run beyond its render."""
+
+    scores: tuple[Score, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Added:
+    runs: Mapping[Path, Came] = field(default_factory=dict)
+    """By the run's folder."""
+    trivial: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    """Of the trivial answers, by name."""
+
+
+class Addition(Protocol):
+    """Scores and pictures of runs that come of more than their renders: of their scenes, of other views."""
+
+    @property
+    def facts(self) -> tuple[MetricFacts, ...]: ...
+
+    def of(self, subject: Subject, runs: Sequence[tuple[str, Run]], another: Item | None, measure: Measure) -> Added:
+        """Of a picture, its runs that are finished and can be seen, and what is known of another scene."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,8 @@ class _Plan:
     finished: tuple[Run, ...]
     stages: tuple[tuple[str, Run, str], ...]
     """Method, run, stage."""
+    another: Item | None
+    """What is known of another scene."""
     sitting: Sitting | None
     """None where there is no reference."""
 
@@ -75,18 +101,26 @@ class _Plan:
 def evaluate(question: Question) -> Evaluation:
     matched = match(question.methods, question.data)
     learned = Bench(question.learned, question.weights, question.size_px)
+    light = Bench(weight_free(question.size_px), Weights(None), question.size_px)
+
+    def measure(sitting: Sitting) -> Sat:
+        sat = light.measure(sitting)
+        return sat if learned.is_empty or sat.reason else merged(sat, learned.measure(sitting, with_pictures=False))
+
     plans = [_plan(matched.subjects, number, question.by_stage) for number in range(len(matched.subjects))]
     answers = _measured([plan.sitting for plan in plans if plan.sitting is not None], learned, question.size_px)
     rows: list[tuple[Row, tuple[Picture, ...]]] = []
     stages: list[StageRun] = []
     for number, plan in enumerate(plans, 1):
         sat = next(answers) if plan.sitting is not None else Sat(reason=UNSCORED)
-        rows += _rows(plan, sat, question.additions)
+        added = [one.of(plan.subject, _scored(plan, sat), plan.another, measure) for one in question.additions]
+        rows += _rows(plan, sat, added)
         stages += _stages(plan, sat)
         question.tell(f"{number} of {len(plans)} pictures measured: {plan.subject.id}")
     metrics = (*weight_free(question.size_px), *question.learned)
     facts = (*(one.facts for one in metrics), *(facts for one in question.additions for facts in one.facts))
-    report = _report(question, matched, facts, learned, [row for row, _ in rows], stages)
+    unavailable = (*light.unavailable, *learned.unavailable)
+    report = _report(question, matched, facts, unavailable, [row for row, _ in rows], stages)
     return Evaluation(report=report, pictures=tuple(pictures for _, pictures in rows))
 
 
@@ -94,11 +128,10 @@ def _report(
     question: Question,
     matched: Matched,
     facts: Sequence[MetricFacts],
-    learned: Bench,
+    unavailable: tuple[Score, ...],
     rows: Sequence[Row],
     stages: Sequence[StageRun],
 ) -> Report:
-    light = Bench(weight_free(question.size_px), Weights(None), question.size_px)
     groups = {row.picture: row.group for row in rows}
     return Report(
         size_px=question.size_px,
@@ -106,10 +139,10 @@ def _report(
         seed=SEED,
         resamples=RESAMPLES,
         metrics=tuple(facts),
-        unavailable=(*light.unavailable, *learned.unavailable),
+        unavailable=unavailable,
         summaries=summaries_of(rows, facts),
         comparisons=comparisons_of(rows, facts),
-        stages=stage_rows(stages, facts, groups, question.calibration),
+        stages=stage_rows(stages, [one for one in facts if not one.about], groups, question.calibration),
         calibration=question.calibration.model if question.calibration else "",
         rows=tuple(rows),
         unmatched=matched.unmatched,
@@ -124,17 +157,18 @@ def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
     finished = [(method, run) for method, run in subject.runs if run.state == "finished"]
     runs = tuple(run for _, run in finished)
     if subject.view is None:
-        return _Plan(subject=subject, finished=runs, stages=(), sitting=None)
+        return _Plan(subject=subject, finished=runs, stages=(), another=None, sitting=None)
     laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
-    others = (one.view for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject))
+    others = (one for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject))
+    other = next(others, None)
     sitting = Sitting(
         view=subject.view,
-        another=next(others, None),
+        another=other.view if other else None,
         renders=(*(run.render for run in runs), *(path for *_, path in laid)),
         shown=len(runs),
     )
     stages = tuple((method, run, stage) for method, run, stage, _ in laid)
-    return _Plan(subject=subject, finished=runs, stages=stages, sitting=sitting)
+    return _Plan(subject=subject, finished=runs, stages=stages, another=other.item if other else None, sitting=sitting)
 
 
 def _is_another_scene(one: Subject, subject: Subject) -> bool:
@@ -162,26 +196,29 @@ def _measured_light(sittings: Sequence[Sitting], size_px: int) -> Iterator[Sat]:
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _rows(plan: _Plan, sat: Sat, additions: Sequence[Addition]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:
+def _scored(plan: _Plan, sat: Sat) -> list[tuple[str, Run]]:
+    """The finished runs whose render could be measured."""
+    seen = {run.folder for run, one in zip(plan.finished, sat.renders, strict=False) if not one.reason}
+    return [(method, run) for method, run in plan.subject.runs if run.folder in seen]
+
+
+def _rows(plan: _Plan, sat: Sat, added: Sequence[Added]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:
     """Of a subject's runs, then of the trivial answers to it."""
     subject = plan.subject
     came = {run.folder: one for run, one in zip(plan.finished, sat.renders, strict=False)}
     for method, run in subject.runs:
-        yield _row_of(subject, method, run, came.get(run.folder, Scored(reason=sat.reason)), additions, sat)
+        more = [one.runs[run.folder] for one in added if run.folder in one.runs]
+        yield _row_of(subject, method, run, came.get(run.folder, Scored(reason=sat.reason)), more, sat)
     for name, scored in sat.trivial:
         place = {"id": subject.id, "picture": subject.id, "group": subject.group}
-        yield Row(method=name, trivial=True, scores=scored.scores, **place), ()
+        more_scores = (score for one in added for score in one.trivial.get(name, ()))
+        yield Row(method=name, trivial=True, scores=(*scored.scores, *more_scores), **place), ()
 
 
 def _row_of(
-    subject: Subject, method: str, run: Run, came: Scored, additions: Sequence[Addition], sat: Sat
+    subject: Subject, method: str, run: Run, came: Scored, more: Sequence[Came], sat: Sat
 ) -> tuple[Row, tuple[Picture, ...]]:
     outcome = run.state if run.state != "finished" else _outcome(came, sat)
-    scores, pictures = list(came.scores), list(came.pictures)
-    for addition in additions if outcome == "scored" else ():
-        more, shown = addition.of(run, subject.item)
-        scores += more
-        pictures += shown
     row = Row(
         method=method,
         id=run.id,
@@ -190,14 +227,14 @@ def _row_of(
         folder=str(run.folder),
         outcome=outcome,
         reason=run.reason or came.reason,
-        notes=came.notes,
-        scores=tuple(scores),
+        notes=(*came.notes, *(note for one in more for note in one.notes)),
+        scores=(*came.scores, *(score for one in more for score in one.scores)),
         calls=run.calls,
         tokens=run.tokens,
         usd=run.usd,
         minutes=run.minutes,
     )
-    return row, tuple(pictures)
+    return row, (*came.pictures, *(picture for one in more for picture in one.pictures))
 
 
 def _outcome(came: Scored, sat: Sat) -> Outcome:

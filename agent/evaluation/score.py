@@ -36,6 +36,8 @@ class MetricFacts(Value):
     """Resolution it is computed at."""
     background: str
     """What becomes of alpha."""
+    about: str = ""
+    """What it is of, where that is not the run's own render: a table of its own."""
     unit: str = ""
     worst: float | None = None
     """What a failed run scores where failures count as the worst value."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.evaluation.evaluating import Evaluation
 from agent.evaluation.report import Report, Row
-from agent.evaluation.tables import ARROWS, figure, main_tables, metrics_table, per_picture, remarks
+from agent.evaluation.tables import ARROWS, every_picture, figure, main_tables, metrics_table, remarks
 from agent.evaluation.writers import headline
 
 
@@ -19,20 +19,21 @@ def page(evaluation: Evaluation) -> str:
         for row, pictures in zip(report.rows, evaluation.pictures, strict=True)
         if not row.trivial
     ]
-    tables = (*main_tables(report), per_picture(report), metrics_table(report))
+    tables = (*main_tables(report), *every_picture(report), metrics_table(report))
     text: str = _template().render(
         headline=headline(report), tables=tables, cards=_by_picture(cards), remarks=remarks(report)
     )
     return text
 
 
-def _figures(row: Row, report: Report) -> list[str]:
-    values = ((one, row.value(one.name)) for one in report.metrics)
-    return [
-        f"{one.title} {figure(one, value)}{f' {one.unit}' if one.unit else ''} {ARROWS[one.better]}"
-        for one, value in values
-        if value is not None
-    ]
+def _figures(row: Row, report: Report) -> dict[str, list[str]]:
+    """By what they are of; "" for those of the render."""
+    found: dict[str, list[str]] = {}
+    for one in report.metrics:
+        if (value := row.value(one.name)) is not None:
+            text = f"{one.title} {figure(one, value)}{f' {one.unit}' if one.unit else ''} {ARROWS[one.better]}"
+            found.setdefault(one.about, []).append(text)
+    return found
 
 
 def _by_picture(cards: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

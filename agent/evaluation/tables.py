@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent.evaluation.report import Difference, Gain, Mean, Rates, Report, Row, StageRow, Summary
 from agent.evaluation.score import MetricFacts
 from agent.evaluation.trivial import ANOTHER
 
+T = TypeVar("T")
 NONE = "–"
 ARROWS = {"higher": "↑", "lower": "↓"}
 
@@ -31,15 +33,47 @@ class Table:
 
 
 def tables_of(report: Report) -> tuple[Table, ...]:
-    return (*main_tables(report), per_picture(report), metrics_table(report))
+    return (*main_tables(report), *every_picture(report), metrics_table(report))
 
 
 def main_tables(report: Report) -> tuple[Table, ...]:
     """Those that say what came of it, not how."""
-    both = [means(report, as_worst=False)]
-    if _has_failures(report):
-        both.append(means(report, as_worst=True))
-    return (*both, *_comparisons(report), *_stages(report))
+    found: list[Table] = []
+    for columns in columns_of(report):
+        found.append(means(report, columns, as_worst=False))
+        if _has_failures(report):
+            found.append(means(report, columns, as_worst=True))
+        found += _comparisons(report, columns)
+    return (*found, *_stages(report))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The metrics that stand beside each other in a table: those of the renders, of shapes, of novel views."""
+
+    about: str
+    places: tuple[int, ...]
+    """Of the report's metrics."""
+    metrics: tuple[MetricFacts, ...]
+
+    def of(self, values: Sequence[T]) -> list[T]:
+        """Those of these metrics, from one for each metric of the report."""
+        return [values[place] for place in self.places]
+
+    def titled(self, title: str) -> str:
+        return f"{title}: {self.about}" if self.about else title
+
+
+def columns_of(report: Report) -> tuple[Columns, ...]:
+    """Those of the renders first; others where anything has a value in them."""
+    known = {score.metric for row in report.rows for score in row.scores if score.value is not None}
+    found = []
+    for about in dict.fromkeys(["", *(one.about for one in report.metrics)]):
+        places = tuple(number for number, one in enumerate(report.metrics) if one.about == about)
+        metrics = tuple(report.metrics[place] for place in places)
+        if not about or any(one.name in known for one in metrics):
+            found.append(Columns(about, places, metrics))
+    return tuple(found)
 
 
 def _has_failures(report: Report) -> bool:
@@ -47,7 +81,7 @@ def _has_failures(report: Report) -> bool:
 
 
 # ── means ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def means(report: Report, as_worst: bool) -> Table:
+def means(report: Report, columns: Columns, as_worst: bool) -> Table:
     if as_worst:
         title = "Means, failures as the worst value"
         note = "Failed and unfinished runs count with each metric's worst value (see the metrics below)."
@@ -58,21 +92,26 @@ def means(report: Report, as_worst: bool) -> Table:
             f"them, scenes ({report.resamples:,} resamples, seed {report.seed}); with few pictures it is too narrow."
         )
         note += "" if _has_failures(report) else " No run failed, so failures as the worst value give the same table."
-    rows = [_mean_row(one, report.metrics, as_worst) for one in report.summaries]
-    head = ("method", "scored", *map(_column, report.metrics))
-    return Table(title, head, tuple(rows), note, _trivial(one.trivial for one in report.summaries))
+    rows = [_mean_row(one, columns, as_worst) for one in report.summaries]
+    head = ("method", "scored", *map(_column, columns.metrics))
+    return Table(columns.titled(title), head, tuple(rows), note, _trivial(one.trivial for one in report.summaries))
 
 
 def short_means(report: Report) -> Table:
     """Without intervals, failures left out."""
-    rows = [(one.method, _counts(one), *map(_plain, report.metrics, one.left_out)) for one in report.summaries]
-    return Table("Means, failures left out", ("method", "scored", *map(_column, report.metrics)), tuple(rows))
+    columns = columns_of(report)[0]
+    rows = [(one.method, _counts(one), *_plain_row(columns, one.left_out)) for one in report.summaries]
+    return Table("Means, failures left out", ("method", "scored", *map(_column, columns.metrics)), tuple(rows))
 
 
-def _mean_row(summary: Summary, metrics: Sequence[MetricFacts], as_worst: bool) -> tuple[str, ...]:
-    found = summary.as_worst if as_worst else summary.left_out
+def _plain_row(columns: Columns, means: Sequence[Mean]) -> Iterator[str]:
+    return map(_plain, columns.metrics, columns.of(means))
+
+
+def _mean_row(summary: Summary, columns: Columns, as_worst: bool) -> tuple[str, ...]:
+    found = columns.of(summary.as_worst if as_worst else summary.left_out)
     most = max((mean.pictures for mean in found), default=0)
-    cells = [_mean(facts, mean) + _of_fewer(mean, most) for facts, mean in zip(metrics, found, strict=True)]
+    cells = [_mean(facts, mean) + _of_fewer(mean, most) for facts, mean in zip(columns.metrics, found, strict=True)]
     return (summary.method, _counts(summary), *cells)
 
 
@@ -98,28 +137,28 @@ def _mean(facts: MetricFacts, mean: Mean | Difference, signed: bool = False) -> 
 
 
 # ── pairs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _comparisons(report: Report) -> Iterator[Table]:
+def _comparisons(report: Report, columns: Columns) -> Iterator[Table]:
     for as_worst in (False, True) if _has_failures(report) else (False,):
         if report.comparisons:
-            yield _comparison(report, as_worst)
+            yield _comparison(report, columns, as_worst)
 
 
-def _comparison(report: Report, as_worst: bool) -> Table:
+def _comparison(report: Report, columns: Columns, as_worst: bool) -> Table:
     """Differences on the same pictures."""
     rows = []
     for one in report.comparisons:
-        found = one.as_worst if as_worst else one.left_out
+        found = columns.of(one.as_worst if as_worst else one.left_out)
         pictures = max((difference.pictures for difference in found), default=0)
-        cells = [_difference(facts, each) for facts, each in zip(report.metrics, found, strict=True)]
+        cells = [_difference(facts, each) for facts, each in zip(columns.metrics, found, strict=True)]
         rows.append((f"{one.first} − {one.second}", str(pictures), *cells))
     counted = "failures as the worst value" if as_worst else "failures left out"
     note = (
         "First minus second, on the pictures that both have; in brackets the paired bootstrap's interval, then on how "
         "many pictures the first is better and worse. An interval that holds 0 shows no difference."
     )
-    head = ("methods", "pictures", *map(_column, report.metrics))
+    head = ("methods", "pictures", *map(_column, columns.metrics))
     trivial = _trivial(one.trivial for one in report.comparisons)
-    return Table(f"The same pictures, {counted}", head, tuple(rows), note, trivial)
+    return Table(columns.titled(f"The same pictures, {counted}"), head, tuple(rows), note, trivial)
 
 
 def _difference(facts: MetricFacts, one: Difference) -> str:
@@ -136,24 +175,26 @@ def _stages(report: Report) -> Iterator[Table]:
 
 
 def _after_stages(report: Report) -> Table:
-    rows = [(_stage(one, report), str(one.runs), *map(_plain, report.metrics, one.means)) for one in report.stages]
+    columns = columns_of(report)[0]
+    rows = [(_stage(one, report), str(one.runs), *map(_plain, columns.metrics, one.means)) for one in report.stages]
     trivial = [one for one in report.summaries if one.trivial]
-    rows += [(one.method, str(one.scored), *map(_plain, report.metrics, one.left_out)) for one in trivial]
-    head = ("after the stage", "runs", *map(_column, report.metrics))
+    rows += [(one.method, str(one.scored), *_plain_row(columns, one.left_out)) for one in trivial]
+    head = ("after the stage", "runs", *map(_column, columns.metrics))
     note = "Means over the finished runs, of each stage's own render."
     return Table("Stage by stage", head, tuple(rows), note, frozenset(range(len(report.stages), len(rows))))
 
 
 def _gains(report: Report) -> Table:
     """What each stage adds, beside what it costs."""
-    first = report.metrics[0]
+    metrics = columns_of(report)[0].metrics
+    first = metrics[0]
     rates = ("false approval", "false rejection") if report.calibration else ()
-    head = ("stage", *(f"{one.title} gain" for one in report.metrics), "calls", "min", "$",
+    head = ("stage", *(f"{one.title} gain" for one in metrics), "calls", "min", "$",
             *(f"{first.unit} per {what}" for what in ("call", "min", "$")), *rates)  # fmt: skip
     rows = [
         (
             _stage(one, report),
-            *(_gain(facts, one.gains) for facts in report.metrics),
+            *(_gain(facts, one.gains) for facts in metrics),
             f"{one.calls:.1f}",
             f"{one.minutes:.2f}",
             "?" if one.usd is None else f"{one.usd:.2f}",
@@ -197,11 +238,12 @@ def _rates(rates: Rates | None) -> Iterator[str]:
 
 
 # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-def per_picture(report: Report) -> Table:
-    rows = [(row.picture, _who(row), *_cells(row, report.metrics)) for row in report.rows]
-    head = ("picture", "method", *map(_column, report.metrics))
-    trivial = _trivial(row.trivial for row in report.rows)
-    return Table("Every picture", head, tuple(rows), trivial=trivial, words=2, is_long=True)
+def every_picture(report: Report) -> Iterator[Table]:
+    for columns in columns_of(report):
+        rows = [(row.picture, _who(row), *_cells(row, columns.metrics)) for row in report.rows]
+        head = ("picture", "method", *map(_column, columns.metrics))
+        trivial = _trivial(row.trivial for row in report.rows)
+        yield Table(columns.titled("Every picture"), head, tuple(rows), trivial=trivial, words=2, is_long=True)
 
 
 def _who(row: Row) -> str:
@@ -218,6 +260,7 @@ def _cells(row: Row, metrics: Sequence[MetricFacts]) -> Iterator[str]:
 # ── metrics and remarks ───────────────────────────────────────────────────────────────────────────────────────────────
 def metrics_table(report: Report) -> Table:
     head = ("metric", "better", "which one exactly", "at", "background", "worst")
+    own = {one.title for one in report.metrics if not one.about}
     rows = tuple(
         (
             f"{one.title} ({one.name})",
@@ -228,17 +271,17 @@ def metrics_table(report: Report) -> Table:
             NONE if one.worst is None else f"{one.worst:g} {one.unit}".strip(),
         )
         for one in report.metrics
+        if not one.about or one.title not in own
     )
-    return Table("The metrics", head, rows, words=len(head))
+    note = "" if len(rows) == len(report.metrics) else "The other tables of pictures are of the same metrics."
+    return Table("The metrics", head, rows, note, words=len(head))
 
 
 def remarks(report: Report) -> tuple[str, ...]:
     """What a reader of the tables has to know."""
-    found = [f"{NONE} in column {one.metric}: {one.reason.rstrip('.')}." for one in report.unavailable]
-    known = {one.metric for one in report.unavailable}
-    found += [
-        f"{NONE} in column {name}: {reason.rstrip('.')}." for name, reason in _reasons(report.rows) if name not in known
-    ]
+    reasons = ((reason.rstrip("."), _columns(names, report)) for reason, names in _reasons(report).items())
+    found = [f"{NONE} in {columns}: {reason}." for reason, columns in reasons if columns]
+    found += [f"There are no figures of {about}: {reason.rstrip('.')}." for about, reason in _missing(report)]
     if report.rows and not any(row.method == ANOTHER for row in report.rows):
         found.append("There is no second scene, so the trivial answer of another scene is missing.")
     for row in report.rows:
@@ -251,10 +294,42 @@ def remarks(report: Report) -> tuple[str, ...]:
     return (*found, *report.notes)
 
 
-def _reasons(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Of single pictures without a value, each once."""
-    found = ((score.metric, score.reason) for row in rows for score in row.scores if score.value is None)
-    return list(dict.fromkeys(found))
+def _reasons(report: Report) -> dict[str, list[str]]:
+    """Why there is no value, anywhere or for single pictures → the metrics that it is so with."""
+    scores = [*report.unavailable, *(score for row in report.rows for score in row.scores if score.value is None)]
+    shown = {one.name for columns in columns_of(report) for one in columns.metrics}
+    never = {one.metric for one in report.unavailable}
+    found: dict[str, list[str]] = {}
+    for number, score in enumerate(scores):
+        is_told = score.metric in never and number >= len(report.unavailable)
+        if score.metric in shown and not is_told:
+            names = found.setdefault(score.reason, [])
+            names += [] if score.metric in names else [score.metric]
+    return found
+
+
+def _missing(report: Report) -> Iterator[tuple[str, str]]:
+    """What there would be a table of, if anything of it had been had, and why not."""
+    shown = {columns.about for columns in columns_of(report)}
+    about = {one.name: one.about for one in report.metrics}
+    told: dict[tuple[str, str], None] = {}
+    for row in report.rows:
+        for score in row.scores:
+            if about[score.metric] not in shown and score.reason:
+                told.setdefault((about[score.metric], score.reason))
+    yield from told
+
+
+def _columns(names: Sequence[str], report: Report) -> str:
+    """Columns by their names, whole tables by what they are of."""
+    left, told = list(names), list[str]()
+    for columns in columns_of(report):
+        own = [one.name for one in columns.metrics]
+        if columns.about and set(own) <= set(left):
+            told.append(f"all columns of {columns.about}")
+            left = [name for name in left if name not in own]
+    word = "column" if len(left) == 1 else "columns"
+    return ", ".join([*([f"{word} {', '.join(left)}"] if left else []), *told])
 
 
 def _by_note(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:

@@ -17,10 +17,12 @@ from pathlib import Path
 
 from agent.console import answer
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
+from agent.evaluation.command import evaluate_in
+from agent.evaluation.finding import find_runs
+from agent.evaluation.writers import markdown
 from agent.exit_codes import BELOW_THE_BAR, GO_ON_LATER
 from agent.experiments.costs import Cost, dollars, is_live, refuse_too_dear, spent, worst_case
 from agent.experiments.file import ExperimentFile, find_file, read_file
-from agent.experiments.parts import evaluate_methods
 from agent.experiments.pictures import Pictures, pictures_of
 from agent.experiments.report import Found, Report, report_of, write_report
 from agent.experiments.rows import Asked, Stale, asked_for, each_once, key_of, stale
@@ -243,7 +245,10 @@ def _scores(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
         taken |= {one.id for one in own}
     if not final:
         return ""
-    return evaluate_methods(final, asked.pictures.dataset, asked.out / EVALUATION, options).markdown
+    out = asked.out / EVALUATION
+    out.mkdir(exist_ok=True)
+    methods = {name: find_runs(folders) for name, folders in final.items()}
+    return markdown(evaluate_in(out, methods, asked.pictures.dataset, options).report)
 
 
 # ── what is said ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.errors import ConfigurationError, InputUnreadable, UsageError
 from agent.evaluation.data import Dataset, Item, View
+from agent.evaluation.datasets import read_dataset
 from agent.experiments.file import ExperimentFile
-from agent.experiments.parts import read_dataset
 from protocol.models import Value
 
 KIND = re.compile(r"([a-z][a-z0-9-]*):(?!//)")
