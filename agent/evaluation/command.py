@@ -36,6 +36,7 @@ def evaluate(options: argparse.Namespace) -> int:
     methods = methods_of(options.runs, options.compare)
     data = read_dataset(options.data) if options.data else None
     calibration = read_calibration(options.calibration) if options.calibration else None
+    weights_of(options)
     out = prepared(options.out or new_run_path(Path("evaluation")))
     evaluation = evaluate_in(out, methods, data, options, by_stage=options.stages, calibration=calibration)
     if options.json:
@@ -64,7 +65,7 @@ def evaluate_in(
         data=data,
         size_px=options.size,
         learned=learned,
-        weights=Weights(_weights(options.weights)),
+        weights=weights_of(options),
         additions=() if options.renders_alone else (SceneScores(tuple(facts), options.size, out),),
         by_stage=by_stage,
         calibration=calibration,
@@ -85,12 +86,13 @@ def methods_of(runs: Sequence[Path], compared: Sequence[tuple[str, Path]]) -> di
     return {method: find_runs(some) for method, some in folders.items()}
 
 
-def _weights(folder: Path | None) -> Path | None:
+def weights_of(options: argparse.Namespace) -> Weights:
+    """Raises InputUnreadable for a folder that is not there."""
     named = os.environ.get("SEIG_WEIGHTS", "")
-    folder = folder or (Path(named) if named else None)
+    folder = options.weights or (Path(named) if named else None)
     if folder is not None and not folder.is_dir():
         raise InputUnreadable(f"there is no folder {folder} with weights.", "Check the path.")
-    return folder
+    return Weights(folder)
 
 
 def _teller() -> Callable[[str], None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent.console import answer
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
-from agent.evaluation.command import evaluate_in
+from agent.evaluation.command import evaluate_in, weights_of
 from agent.evaluation.finding import find_runs
 from agent.evaluation.writers import markdown
 from agent.exit_codes import BELOW_THE_BAR, GO_ON_LATER
@@ -95,6 +95,7 @@ class Experiment:
 def experiment(options: argparse.Namespace) -> int:
     """Run what is missing, evaluate, report; 0 when every row is final."""
     _refuse_strange_options(options)
+    weights_of(options)
     asked = _opened(options)
     found, left = asked.found(), asked.stale()
     most = _most(found, left, options.retry_failed)

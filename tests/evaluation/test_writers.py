@@ -11,15 +11,19 @@ import pytest
 from evaluated_runs import draw_picture, failed, finished
 from needs import lacking
 
-from agent.evaluation.evaluating import Addition, Question, evaluate
+from agent.evaluation import evaluating
+from agent.evaluation.evaluating import Came, Question, evaluate
 from agent.evaluation.finding import find_runs
 from agent.evaluation.report import Report
 from agent.evaluation.score import MetricFacts, Score
 from agent.evaluation.sheet import page
+from agent.evaluation.trivial import MEAN
 from agent.evaluation.writers import csv_text, json_text, latex, markdown, summary
 
 NASTY = '=x|<b>&_%$#{}~^[日"'
-SHAPE = MetricFacts(name="shape", title="Shape", better="lower", variant="v", size="s", background="b", worst=1.0)
+SHAPE = MetricFacts(
+    name="shape", title="Shape", about="shapes", better="lower", variant="v", size="s", background="b", worst=1.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +36,16 @@ def evaluation(tmp_path_factory):
         finished(folder / "A" / name, picture, stages=stages)
         finished(folder / "B" / name, picture, sigma=50.0, stages=stages)
     failed(folder / "B" / "chair", folder / "chair.png", "<script>alert(1)</script> |\n# no heading")
-    added = Addition(
-        facts=(SHAPE,),
-        of=lambda run, item: ([Score(metric="shape", value=0.25)], [("from the left", "aGVsbG8=")]),
-    )
+
+    class Added:
+        facts = (SHAPE,)
+
+        def of(self, subject, runs, another, measure):
+            came = Came((Score(metric="shape", value=0.25),), (("from the left", "aGVsbG8="),), ("a note of it",))
+            return evaluating.Added({run.folder: came for _, run in runs}, {MEAN: (Score(metric="shape", value=0.5),)})
+
     methods = {"A": find_runs([folder / "A"]), NASTY: find_runs([folder / "B"])}
-    return evaluate(Question(methods=methods, size_px=64, additions=(added,), by_stage=True))
+    return evaluate(Question(methods=methods, size_px=64, additions=(Added(),), by_stage=True))
 
 
 def test_json_reads_back_as_the_same_report(evaluation):
@@ -120,7 +128,10 @@ def test_what_is_added_to_a_run_is_in_the_tables_like_any_metric(evaluation):
     assert {one.metric: one.value for one in first.left_out}["shape"] == 0.25
     failing = evaluation.report.summaries[1]
     assert {one.metric: one.value for one in failing.as_worst}["shape"] == pytest.approx((0.25 + 1.0) / 2)
-    assert "Shape" in markdown(evaluation.report) and "Shape" in summary(evaluation.report)
+    assert {one.method: one.left_out for one in evaluation.report.summaries}[MEAN][-1].value == 0.5
+    text = markdown(evaluation.report)
+    assert "## Means, failures left out: shapes" in text and "## Every picture: shapes" in text
+    assert "a note of it" in text or "A note of it" in text
 
 
 def test_learned_metrics_are_measured_beside_the_others_or_say_why_not(tmp_path):

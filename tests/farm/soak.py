@@ -135,7 +135,7 @@ class Killer:
                 words = process.cmdline()
                 if words[-2:-1] == ["--index"] and self.hits[words[-1]] < MOST_PER_ROW:
                     found.append((words[-1], process))
-        return sorted(found)
+        return sorted(found, key=lambda each: (each[0], each[1].pid))
 
     def _kill(self, what, index, run):
         if what.startswith("node"):
