@@ -152,7 +152,7 @@ class _Sight:
         for view in self._item.novel:
             if view.camera is not None:
                 png = scene.render_from(scaled(view.camera, self._asked.size_px), placed.moved)
-                scored = self._scored(view.name, view, _written(folder / f"{view.name}.png", png))
+                scored = self._scored(view.name, view, _written(folder / f"{Path(view.name).stem}.png", png))
                 every.append(scored.scores or _none(self._asked.metrics, scored.reason))
                 pictures += _beside(view, scored)
         if not every:
@@ -224,9 +224,10 @@ def _written(path: Path, png: bytes) -> Path:
 
 
 def _beside(view: View, scored: Scored) -> Iterator[Picture]:
+    name = Path(view.name).stem
     for caption, shown in scored.pictures:
         if caption != "difference":
-            yield (f"{view.name}, true" if caption == "reference" else view.name), shown
+            yield (f"{name}, true" if caption == "reference" else name), shown
 
 
 def _none(facts: Sequence[MetricFacts], reason: str) -> tuple[Score, ...]:

@@ -92,9 +92,15 @@ def means(report: Report, columns: Columns, as_worst: bool) -> Table:
             f"them, scenes ({report.resamples:,} resamples, seed {report.seed}); with few pictures it is too narrow."
         )
         note += "" if _has_failures(report) else " No run failed, so failures as the worst value give the same table."
-    rows = [_mean_row(one, columns, as_worst) for one in report.summaries]
+    shown = [one for one in report.summaries if not one.trivial or _says_something(columns, one.left_out)]
+    rows = [_mean_row(one, columns, as_worst) for one in shown]
     head = ("method", "scored", *map(_column, columns.metrics))
-    return Table(columns.titled(title), head, tuple(rows), note, _trivial(one.trivial for one in report.summaries))
+    return Table(columns.titled(title), head, tuple(rows), note, _trivial(one.trivial for one in shown))
+
+
+def _says_something(columns: Columns, values: Sequence[Mean | Difference]) -> bool:
+    """A trivial answer that is a picture has no shape."""
+    return any(one.value is not None for one in columns.of(values))
 
 
 def short_means(report: Report) -> Table:
@@ -146,7 +152,8 @@ def _comparisons(report: Report, columns: Columns) -> Iterator[Table]:
 def _comparison(report: Report, columns: Columns, as_worst: bool) -> Table:
     """Differences on the same pictures."""
     rows = []
-    for one in report.comparisons:
+    shown = [one for one in report.comparisons if not one.trivial or _says_something(columns, one.left_out)]
+    for one in shown:
         found = columns.of(one.as_worst if as_worst else one.left_out)
         pictures = max((difference.pictures for difference in found), default=0)
         cells = [_difference(facts, each) for facts, each in zip(columns.metrics, found, strict=True)]
@@ -157,7 +164,7 @@ def _comparison(report: Report, columns: Columns, as_worst: bool) -> Table:
         "many pictures the first is better and worse. An interval that holds 0 shows no difference."
     )
     head = ("methods", "pictures", *map(_column, columns.metrics))
-    trivial = _trivial(one.trivial for one in report.comparisons)
+    trivial = _trivial(one.trivial for one in shown)
     return Table(columns.titled(f"The same pictures, {counted}"), head, tuple(rows), note, trivial)
 
 
@@ -240,9 +247,11 @@ def _rates(rates: Rates | None) -> Iterator[str]:
 # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 def every_picture(report: Report) -> Iterator[Table]:
     for columns in columns_of(report):
-        rows = [(row.picture, _who(row), *_cells(row, columns.metrics)) for row in report.rows]
+        names = [one.name for one in columns.metrics]
+        shown = [row for row in report.rows if not row.trivial or any(row.value(name) is not None for name in names)]
+        rows = [(row.picture, _who(row), *_cells(row, columns.metrics)) for row in shown]
         head = ("picture", "method", *map(_column, columns.metrics))
-        trivial = _trivial(row.trivial for row in report.rows)
+        trivial = _trivial(row.trivial for row in shown)
         yield Table(columns.titled("Every picture"), head, tuple(rows), trivial=trivial, words=2, is_long=True)
 
 

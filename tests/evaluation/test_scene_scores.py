@@ -1,0 +1,119 @@
+"""What an evaluation asks of a run's scene: its shape beside the true one, and pictures of it laid on that shape."""
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from agent.evaluation.cameras import applied
+from agent.evaluation.data import Camera, Dataset, Item, MeshFile, View
+from agent.evaluation.evaluating import Question, evaluate
+from agent.evaluation.finding import find_runs
+from agent.evaluation.scene_scores import SceneScores
+from agent.evaluation.views import opened
+from agent.evaluation.weight_free import weight_free
+from tests.evaluation.test_cameras import rows
+from tests.evaluation.test_views import runs  # noqa: F401 - a fixture
+
+pytestmark = [pytest.mark.blender, pytest.mark.evaluation, pytest.mark.timeout(400)]
+
+PX = 96
+
+
+def elsewhere():
+    """Another world: turned about its up axis, half as large again, and far away."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = 1.5 * Rotation.from_euler("z", 70, degrees=True).as_matrix()
+    matrix[:3, 3] = (3.0, -2.0, 1.0)
+    return matrix
+
+
+def moved_camera(camera, matrix):
+    placed = matrix @ np.asarray(camera.to_world)
+    placed[:3, :3] /= 1.5
+    return Camera(**{**camera.model_dump(), "to_world": rows(placed)})
+
+
+@pytest.fixture(scope="module")
+def truth(runs, tmp_path_factory):  # noqa: F811
+    """What would be known of a picture if the run's own scene, in another world, were the true one."""
+    folder, matrix = tmp_path_factory.mktemp("truth"), elsewhere()
+    with opened(runs["cut_out"], kept=folder / "kept") as scene:
+        shown = trimesh.Scene()
+        for one in scene.mesh.objects:
+            x, y, z = applied(rows(matrix), one.vertices.astype(np.float64)).T
+            mesh = trimesh.Trimesh(np.stack([x, z, -y], axis=1), one.triangles, process=False)  # glTF: Y up
+            shown.add_geometry(mesh, node_name=one.name, geom_name=one.name)
+        camera = moved_camera(scene.camera, matrix)
+    shown.export(folder / "mesh.glb")
+    views = [View(name=name, picture=runs["cut_out"] / "render.png", camera=camera) for name in ("reference", "again")]
+    return Item(id="cut_out", reference=views[0], novel=(views[1],), mesh=MeshFile(path=folder / "mesh.glb", up="Y"))
+
+
+def evaluated(items, folders, out, size_px=PX):
+    facts = tuple(one.facts for one in weight_free(size_px))
+    data = Dataset(name="truth", items=tuple(items))
+    question = Question(
+        methods={"staged": find_runs(folders)},
+        data=data,
+        size_px=size_px,
+        additions=(SceneScores(facts, size_px, out),),
+    )
+    return evaluate(question)
+
+
+def test_a_scene_that_is_the_true_one_in_another_world_is_laid_on_it_and_looks_like_it(runs, truth, tmp_path):  # noqa: F811
+    item = truth.model_copy(update={"id": runs["cut_out"].name})
+    evaluation = evaluated([item], [runs["cut_out"]], tmp_path)
+    (row,) = [row for row in evaluation.report.rows if not row.trivial]
+    assert row.outcome == "scored", row.reason
+    assert row.value("chamfer_before") > 0.3 > 0.03 > row.value("chamfer_icp")
+    assert row.value("fscore_icp") > 0.9
+    for how in ("icp", "novel"):
+        assert row.value(f"psnr_db_{how}") > 30 and row.value(f"iou_{how}") > 0.95
+    assert row.value("psnr_db_kept") > 25
+    assert {path.name for path in (tmp_path / "renders" / "staged" / row.id).iterdir()} == {
+        "icp.png", "kept.png", "again.png",
+    }  # fmt: skip
+    assert "again, true" in [caption for caption, _ in evaluation.pictures[0]]
+    trivial = {row.method: row for row in evaluation.report.rows if row.trivial}
+    flat = trivial["flat mean colour"]
+    assert flat.value("psnr_db_icp") == flat.value("psnr_db") == flat.value("psnr_db_novel")
+    assert flat.value("chamfer_icp") is None
+
+    kept = sorted((tmp_path / "kept").iterdir())
+    times = [path.stat().st_mtime_ns for path in kept]
+    again = evaluated([item], [runs["cut_out"]], tmp_path)
+    assert again.report.rows == evaluation.report.rows
+    assert (
+        [path.stat().st_mtime_ns for path in kept]
+        == times
+        == [path.stat().st_mtime_ns for path in sorted((tmp_path / "kept").iterdir())]
+    )
+
+
+def test_what_is_not_known_of_a_picture_has_its_reason(runs, truth, tmp_path):  # noqa: F811
+    name = runs["cut_out"].name
+    blind = truth.model_copy(update={"id": name, "reference": View(name="r", picture=runs["cut_out"] / "render.png"),
+                                     "novel": ()})  # fmt: skip
+    (row, *_) = evaluated([blind], [runs["cut_out"]], tmp_path / "blind").report.rows
+    assert row.value("chamfer_icp") is not None and row.value("psnr_db_icp") is None
+    reasons = {score.metric: score.reason for score in row.scores if score.value is None}
+    assert "camera is not known" in reasons["psnr_db_icp"] and "no cameras" in reasons["psnr_db_novel"]
+
+    (tmp_path / "torn.glb").write_bytes(b"glTF")
+    torn = truth.model_copy(update={"id": name, "mesh": MeshFile(path=tmp_path / "torn.glb", up="Y")})
+    (row, *_) = evaluated([torn], [runs["cut_out"]], tmp_path / "torn").report.rows
+    assert row.outcome == "scored" and row.value("chamfer_icp") is None and row.value("psnr_db") is not None
+    assert any("placed by its own camera" in note for note in row.notes), "novel views need no mesh"
+
+
+def test_a_scene_that_cannot_be_opened_leaves_the_figures_of_its_render(runs, truth, tmp_path):  # noqa: F811
+    import shutil
+
+    broken = shutil.copytree(runs["cut_out"], tmp_path / "broken")
+    (broken / "scene.blend").write_bytes(b"BLENDER-v300 nothing")
+    item = truth.model_copy(update={"id": "broken"})
+    (row, *_) = evaluated([item], [broken], tmp_path / "out").report.rows
+    assert row.outcome == "scored" and row.value("psnr_db") is not None and row.value("chamfer_icp") is None
+    assert all(score.reason for score in row.scores if score.value is None)
