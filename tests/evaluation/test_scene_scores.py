@@ -99,7 +99,7 @@ def test_what_is_not_known_of_a_picture_has_its_reason(runs, truth, tmp_path):  
     (row, *_) = evaluated([blind], [runs["cut_out"]], tmp_path / "blind").report.rows
     assert row.value("chamfer_icp") is not None and row.value("psnr_db_icp") is None
     reasons = {score.metric: score.reason for score in row.scores if score.value is None}
-    assert "camera is not known" in reasons["psnr_db_icp"] and "no cameras" in reasons["psnr_db_novel"]
+    assert "camera is not known" in reasons["psnr_db_icp"] and "no novel views" in reasons["psnr_db_novel"]
 
     (tmp_path / "torn.glb").write_bytes(b"glTF")
     torn = truth.model_copy(update={"id": name, "mesh": MeshFile(path=tmp_path / "torn.glb", up="Y")})
