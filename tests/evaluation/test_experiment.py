@@ -89,7 +89,6 @@ def test_on_a_cluster_it_is_handed_in_once_and_reported_when_it_is_done(stubbed,
     assert len(replies) == len(set(replies)) > 0
 
 
-@pytest.mark.evaluation
 @pytest.mark.blender
 @pytest.mark.timeout(400)
 def test_two_methods_on_a_real_picture_offline(blender, tmp_path):

@@ -15,8 +15,6 @@ from agent.evaluation.score import Unavailable
 from tests.evaluation.shapes import box
 from tests.fakes.needs import lacking
 
-pytestmark = pytest.mark.evaluation
-
 
 @pytest.fixture(autouse=True)
 def extra():

@@ -15,8 +15,6 @@ from agent.evaluation.score import Unavailable
 from tests.evaluation.shapes import chair, mesh, plane, plate, similarity, stretched_and_bent
 from tests.fakes.needs import lacking
 
-pytestmark = pytest.mark.evaluation
-
 FLOOR = 0.0134
 """Chamfer of two samplings of the chair."""
 STATES = ("before", "icp", "ndp")

@@ -19,8 +19,6 @@ from agent.evaluation.learned.metrics import LEARNED
 from agent.evaluation.score import Pair, Unavailable, Weights
 from sandbox.folders import ROOT
 
-pytestmark = pytest.mark.evaluation
-
 METRICS = {metric.facts.name: metric for metric in LEARNED}
 FILES = {
     "lpips_alex": "torch/hub/checkpoints/alexnet-owt-7be5be79.pth",

@@ -66,7 +66,6 @@ def test_the_set_is_read_back_whole(small):
 
 
 @pytest.mark.slow
-@pytest.mark.evaluation
 def test_every_mesh_of_the_set_lies_on_its_masks_through_its_cameras(tmp_path):
     import trimesh
 
@@ -83,7 +82,6 @@ def test_every_mesh_of_the_set_lies_on_its_masks_through_its_cameras(tmp_path):
     assert max(off_px.values()) <= 2, off_px
 
 
-@pytest.mark.evaluation
 def test_a_mesh_has_a_named_node_for_each_object_and_none_for_table_and_wall(small):
     import trimesh
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import trimesh
 from scipy.spatial.transform import Rotation
 
 from agent.evaluation.cameras import applied
@@ -15,7 +14,7 @@ from agent.evaluation.weight_free import weight_free
 from tests.evaluation.test_cameras import rows
 from tests.evaluation.test_views import runs  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.blender, pytest.mark.evaluation, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.blender, pytest.mark.timeout(400)]
 
 PX = 96
 
@@ -37,6 +36,8 @@ def moved_camera(camera, matrix):
 @pytest.fixture(scope="module")
 def truth(runs, tmp_path_factory):  # noqa: F811
     """What would be known of a picture if the run's own scene, in another world, were the true one."""
+    import trimesh  # of the evaluation extra, without which tests are collected too
+
     folder, matrix = tmp_path_factory.mktemp("truth"), elsewhere()
     with opened(runs["cut_out"], kept=folder / "kept") as scene:
         shown = trimesh.Scene()

@@ -14,8 +14,6 @@ from agent.evaluation.learned.metrics import LEARNED, STAND_INS
 from agent.evaluation.score import Pair, Unavailable, Weights
 from sandbox.folders import ROOT
 
-pytestmark = pytest.mark.evaluation
-
 METRICS = {metric.facts.name: metric for metric in STAND_INS}
 EVERY = pytest.mark.parametrize("name", METRICS)
 

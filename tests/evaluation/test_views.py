@@ -31,7 +31,7 @@ from sandbox.pool import Pool
 from sandbox.snapshots import SnapshotStore
 from tests.evaluation.test_cameras import rows
 
-pytestmark = [pytest.mark.blender, pytest.mark.evaluation, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 
 PX = 96
 NO_BLENDER = Config(limits=BoxLimits(boot_s=0.001))

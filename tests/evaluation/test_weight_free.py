@@ -139,7 +139,6 @@ def test_flip_without_its_package_is_unavailable_with_the_way_out(monkeypatch):
         value("flip", CUTOUT, Drawn(*square()))
 
 
-@pytest.mark.evaluation
 def test_flip_is_that_of_its_own_package():
     from flip_evaluator import evaluate
 
