@@ -72,12 +72,12 @@ class Canvas:
         self._whole = Side(rgb=self._cut.rgb, mask=np.ones_like(self._cut.mask))
 
     def pair(self, drawn: Drawn) -> Pair:
-        """Silhouettes count where the reference has one, and, unless it is a cut-out itself, the picture too."""
+        """Silhouettes count where the reference is a cut-out: a render of a full picture has none."""
         rgb = by_area(drawn.rgb.astype(np.float64), self.width_px, self.height_px)
         mask = np.ones(rgb.shape[:2], dtype=np.bool_)
         if drawn.mask is not None:
             mask = by_area(drawn.mask.astype(np.float64)[..., None], self.width_px, self.height_px)[..., 0] > 0.5
-        has_masks = self.reference.mask is not None and (self.reference.kind == "cutout" or drawn.mask is not None)
+        has_masks = self.reference.kind == "cutout"
         return Pair(
             reference=self._cut if has_masks else self._whole,
             render=Side(rgb=np.rint(rgb).astype(np.uint8), mask=mask if has_masks else self._whole.mask),

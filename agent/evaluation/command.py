@@ -30,6 +30,8 @@ from protocol.printable import printable
 ALONE = "runs"
 """What the runs are called that are given without a method's name."""
 REPORT = "evaluation.json"
+OURS = {REPORT, *(f"evaluation.{end}" for end in ("md", "csv", "tex", "html")), "kept", "renders"}
+"""What an evaluation's folder holds: one of these alone is an evaluation that was stopped."""
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -106,7 +108,7 @@ def _teller() -> Callable[[str], None]:
 def prepared(out: Path) -> Path:
     """Made where it is missing; raises before anything is measured where the files cannot go there."""
     try:
-        if out.is_dir() and any(out.iterdir()) and not (out / REPORT).exists():
+        if out.is_dir() and not (out / REPORT).exists() and any(each.name not in OURS for each in out.iterdir()):
             raise UsageError(f"output folder {out} is not empty and holds no evaluation.", "Choose another with --out.")
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / ".write", "")

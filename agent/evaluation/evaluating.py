@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agent.errors import UsageError
 from agent.evaluation.data import Dataset, Item
 from agent.evaluation.finding import Run
 from agent.evaluation.matching import Matched, Subject, match
 from agent.evaluation.report import Outcome, Report, Row
 from agent.evaluation.score import MetricFacts, PictureMetric, Score, Weights
-from agent.evaluation.scoring import Bench, Sat, Scored, Sitting, measure_prepared, merged, prepare
+from agent.evaluation.scoring import ONE_THREAD, Bench, Sat, Scored, Sitting, measure_prepared, merged, prepare
 from agent.evaluation.stagewise import Calibration, Cost, StageRun, costs_of, stage_renders, stage_rows
 from agent.evaluation.statistics import RESAMPLES, SEED, comparisons_of, summaries_of
 from agent.evaluation.weight_free import weight_free
@@ -55,8 +56,8 @@ class Addition(Protocol):
     @property
     def facts(self) -> tuple[MetricFacts, ...]: ...
 
-    def of(self, subject: Subject, runs: Sequence[tuple[str, Run]], another: Item | None, measure: Measure) -> Added:
-        """Of a picture, its runs that are finished and can be seen, and what is known of another scene."""
+    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> Added:
+        """Of a picture, its runs that are finished and have a render, and what is known of another scene."""
         ...
 
 
@@ -100,6 +101,9 @@ class _Plan:
 
 def evaluate(question: Question) -> Evaluation:
     matched = match(question.methods, question.data)
+    if not matched.subjects:
+        name = question.data.name if question.data else ""
+        raise UsageError(f"none of the runs is of a picture of {name}.", "Name the data set that they were made from.")
     learned = Bench(question.learned, question.weights, question.size_px)
     light = Bench(weight_free(question.size_px), Weights(None), question.size_px)
 
@@ -113,7 +117,8 @@ def evaluate(question: Question) -> Evaluation:
     stages: list[StageRun] = []
     for number, plan in enumerate(plans, 1):
         sat = next(answers) if plan.sitting is not None else Sat(reason=UNSCORED)
-        added = [one.of(plan.subject, _scored(plan, sat), plan.another, measure) for one in question.additions]
+        seen = _seen(plan, sat)
+        added = [one.of(plan.subject, seen, plan.another, measure) for one in question.additions if not sat.reason]
         rows += _rows(plan, sat, added)
         stages += _stages(plan, sat)
         question.tell(f"{number} of {len(plans)} pictures measured: {plan.subject.id}")
@@ -189,17 +194,23 @@ def _measured_light(sittings: Sequence[Sitting], size_px: int) -> Iterator[Sat]:
     workers = min(len(sittings), len(os.sched_getaffinity(0)))
     fresh = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=fresh, initializer=prepare, initargs=(size_px,))
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)  # inherited by the processes, which begin with the first work
     try:
-        yield from pool.map(measure_prepared, sittings)
+        came = pool.map(measure_prepared, sittings)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    try:
+        yield from came
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _scored(plan: _Plan, sat: Sat) -> list[tuple[str, Run]]:
+def _seen(plan: _Plan, sat: Sat) -> frozenset[Path]:
     """The finished runs whose render could be measured."""
-    seen = {run.folder for run, one in zip(plan.finished, sat.renders, strict=False) if not one.reason}
-    return [(method, run) for method, run in plan.subject.runs if run.folder in seen]
+    return frozenset(run.folder for run, one in zip(plan.finished, sat.renders, strict=False) if not one.reason)
 
 
 def _rows(plan: _Plan, sat: Sat, added: Sequence[Added]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:

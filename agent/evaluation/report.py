@@ -36,6 +36,10 @@ class Row(Value):
     def value(self, metric: str) -> float | None:
         return next((score.value for score in self.scores if score.metric == metric), None)
 
+    def is_to_blame(self, metric: str) -> bool:
+        """It is its own doing that it has no value."""
+        return any(score.metric == metric and score.is_fault for score in self.scores)
+
     @property
     def is_failure(self) -> bool:
         """Where failures count as the worst value, it does."""

@@ -8,32 +8,36 @@ with the reference's camera. NDP hides wrong geometry, so the same figures after
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgpack
 import numpy as np
 
-from agent.errors import RunError
+from agent.errors import InputUnreadable, RunError
 from agent.evaluation.cameras import scaled
-from agent.evaluation.data import Item, MeshFile, View
+from agent.evaluation.data import Camera, Item, Matrix, MeshFile, View
 from agent.evaluation.evaluating import Added, Came, Measure, Picture
 from agent.evaluation.finding import Run
-from agent.evaluation.geometry.mesh import TriangleMesh
+from agent.evaluation.geometry.mesh import TriangleMesh, surface_of
 from agent.evaluation.geometry.mesh_file import read_mesh
 from agent.evaluation.geometry.registration import FACTS as SHAPE
 from agent.evaluation.geometry.registration import Registered, Registration, register
 from agent.evaluation.kept import Kept
 from agent.evaluation.matching import Subject
+from agent.evaluation.scene_mesh import Vertices
 from agent.evaluation.score import MetricFacts, Score, Unavailable
-from agent.evaluation.scoring import Sat, Scored, Sitting
+from agent.evaluation.scoring import Scored, Sitting
 from agent.evaluation.trivial import ANOTHER
-from agent.evaluation.views import FinishedScene, opened
+from agent.evaluation.views import FinishedScene, SceneFailed, opened
 from agent.runs.journal import write_atomically
 from protocol.errors import BlenderError
 
 SEED = 0
+VERSION = "1"
+"""Of registration: other figures need another, for they are kept."""
 SHAPES = "shape"
 ALIGNED = {"icp": "laid on the reference mesh by ICP", "kept": "laid on the reference mesh by the paper's rule"}
 NOVEL = "novel views"
@@ -56,7 +60,7 @@ def _looked(facts: MetricFacts, how: str) -> MetricFacts:
 
 @dataclass(frozen=True)
 class SceneScores:
-    """Of finished runs; what was worked out once is kept below the evaluation's folder, pictures among it."""
+    """Of runs; what was worked out once is kept below the evaluation's folder, pictures among it."""
 
     metrics: tuple[MetricFacts, ...]
     """Of a picture, those that `measure` gives."""
@@ -68,37 +72,52 @@ class SceneScores:
     def facts(self) -> tuple[MetricFacts, ...]:
         return scene_facts(self.metrics)
 
-    def of(self, subject: Subject, runs: Sequence[tuple[str, Run]], another: Item | None, measure: Measure) -> Added:
+    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> Added:
         """Of one picture's runs, and of the trivial answers to it. `another`: what is known of another scene."""
         item = subject.item
         if item is None or (item.mesh is None and not any(view.camera for view in item.novel)):
             return Added()
         sight = _Sight(self, item, another, measure)
-        came = {run.folder: sight.of(method, run) for method, run in runs}
+        came = {
+            run.folder: sight.of(method, run) if run.folder in seen else sight.lost() for method, run in subject.runs
+        }
         return Added(runs=came, trivial=sight.trivial())
 
 
 class _Sight:
-    """One item's."""
+    """What can be seen of one item."""
 
     def __init__(self, asked: SceneScores, item: Item, another: Item | None, measure: Measure) -> None:
         self._asked, self._item, self._another, self._measure = asked, item, another, measure
         self._kept = Kept(asked.out / "kept")
-        self._sats: dict[str, Sat] = {}
-        """Beside the reference (""), and beside each novel view by its name: for the trivial answers in them."""
-        self._target: TriangleMesh | str = _mesh(item.mesh)
+        self._target = _mesh(item.mesh)
+        self._novel = [view for view in item.novel if view.camera is not None]
 
     def of(self, method: str, run: Run) -> Came:
         """Whatever cannot be had is said so, figure by figure."""
         try:
             with opened(run.folder, kept=self._asked.out / "kept") as scene:
-                return self._seen(scene, self._asked.out / "renders" / method / run.id)
-        except (RunError, BlenderError, Unavailable) as error:
+                return self._looked_at(scene, self._asked.out / "renders" / _folder_name(method, run))
+        except InputUnreadable as error:
+            return self.lost(str(error))
+        except (RunError, BlenderError) as error:  # this machine's doing
             return Came(scores=_none(self._asked.facts, str(error)))
 
-    def _seen(self, scene: FinishedScene, folder: Path) -> Came:
+    def lost(self, reason: str = "the run has no scene") -> Came:
+        """Of a run without a scene that can be seen: its own doing, in all that could have been had of one."""
+        shape = _none(SHAPE, reason, is_fault=True) if not isinstance(self._target, str) else ()
+        aligned = self._everywhere(reason, ALIGNED) if shape and self._item.reference.camera else ()
+        return Came(scores=(*shape, *aligned, *(self._everywhere(reason, ("novel",)) if self._novel else ())))
+
+    def _everywhere(self, reason: str, ways: Iterable[str]) -> list[Score]:
+        return [score for how in ways for score in _named(_none(self._asked.metrics, reason, is_fault=True), how)]
+
+    def _looked_at(self, scene: FinishedScene, folder: Path) -> Came:
         registered, shape = self._shape(scene)
-        notes = [f"{name} counts as surroundings: {why}" for name, why in sorted(scene.mesh.left_out.items())]
+        notes = [f"{name} does not count: {why}" for name, why in sorted(scene.mesh.left_out.items())]
+        if registered:
+            floor = registered.registration.chamfer_floor
+            notes += [*registered.registration.notes, f"Chamfer of two samplings of its reference: {floor:.4f}"]
         aligned, pictures = self._aligned(scene, registered, folder)
         novel, more, placed = self._from_novel_views(scene, registered, folder)
         return Came(scores=(*shape, *aligned, *novel), pictures=(*pictures, *more), notes=(*notes, *placed))
@@ -106,15 +125,13 @@ class _Sight:
     # ── shape ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _shape(self, scene: FinishedScene) -> tuple[Registered | None, tuple[Score, ...]]:
         own = TriangleMesh.joined((one.name, one.vertices, one.triangles) for one in scene.mesh.objects)
-        return self._registered(own)
-
-    def _registered(self, own: TriangleMesh) -> tuple[Registered | None, tuple[Score, ...]]:
         if isinstance(self._target, str):
             return None, _none(SHAPE, self._target)
         try:
-            registered = _register(own, self._target, self._kept)
+            surface_of(own)
         except Unavailable as error:
-            return None, _none(SHAPE, error.reason)
+            return None, _none(SHAPE, f"the result: {error.reason}", is_fault=True)
+        registered = _register(own, self._target, self._kept)
         return registered, registered.registration.scores()
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -122,94 +139,123 @@ class _Sight:
         self, scene: FinishedScene, registered: Registered | None, folder: Path
     ) -> tuple[list[Score], list[Picture]]:
         scores, pictures = list[Score](), list[Picture]()
-        camera = self._item.reference.camera
         for how in ALIGNED:
-            reason = "there is no reference mesh to lay it on" if registered is None else ""
-            reason = reason or ("the reference's camera is not known" if camera is None else "")
-            reason = reason or (registered.registration.ndp_reason if registered and how == "kept" else "")
-            if registered is None or camera is None or reason:
-                scores += _named(_none(self._asked.metrics, reason), how)
-                continue
-            warped = None
-            if how == "kept" and registered.registration.kept == "ndp" and registered.ndp:
-                ndp = registered.ndp
-                warped = {part.name: ndp.vertices_of(part.name).astype(np.float32) for part in ndp.parts}
-            png = scene.render_from(scaled(camera, self._asked.size_px), registered.registration.icp_matrix, warped)
-            scored = self._scored("", self._item.reference, _written(folder / f"{how}.png", png))
-            scores += _named(scored.scores or _none(self._asked.metrics, scored.reason), how)
-            pictures += [(ABOUT[how], shown) for caption, shown in scored.pictures if caption == "result"]
+            scored = self._aligned_by(how, scene, registered, folder)
+            scores += _named(scored, how) if isinstance(scored, tuple) else _named(scored.scores, how)
+            if isinstance(scored, Scored):
+                pictures += [(ABOUT[how], shown) for caption, shown in scored.pictures if caption == "result"]
         return scores, pictures
+
+    def _aligned_by(
+        self, how: str, scene: FinishedScene, registered: Registered | None, folder: Path
+    ) -> Scored | tuple[Score, ...]:
+        camera = self._item.reference.camera
+        if isinstance(self._target, str) or camera is None:
+            reason = self._target if isinstance(self._target, str) else "the reference's camera is not known"
+            return _none(self._asked.metrics, reason)
+        if registered is None:
+            return _none(self._asked.metrics, "the result has no shape to lay on the reference mesh", is_fault=True)
+        if how == "kept" and registered.registration.ndp_reason:
+            return _none(self._asked.metrics, registered.registration.ndp_reason)
+        warped = None
+        if how == "kept" and registered.registration.kept == "ndp" and registered.ndp:
+            ndp = registered.ndp
+            warped = {part.name: ndp.vertices_of(part.name).astype(np.float32) for part in ndp.parts}
+        place = registered.registration.icp_matrix
+        return self._taken(scene, self._item.reference, camera, folder / f"{how}.png", place, warped)
 
     def _from_novel_views(
         self, scene: FinishedScene, registered: Registered | None, folder: Path
     ) -> tuple[list[Score], list[Picture], list[str]]:
-        icp = registered.registration.icp_matrix if registered else None
-        try:
-            placed = scene.registered(self._item, icp)
-        except Unavailable as error:
-            return _named(_none(self._asked.metrics, error.reason), "novel"), [], []
-        every, pictures = list[Sequence[Score]](), list[Picture]()
-        for view in self._item.novel:
-            if view.camera is not None:
-                png = scene.render_from(scaled(view.camera, self._asked.size_px), placed.moved)
-                scored = self._scored(view.name, view, _written(folder / f"{Path(view.name).stem}.png", png))
-                every.append(scored.scores or _none(self._asked.metrics, scored.reason))
-                pictures += _beside(view, scored)
-        if not every:
+        if not self._novel:
             return _named(_none(self._asked.metrics, "there are no novel views"), "novel"), [], []
+        try:
+            placed = scene.registered(self._item, registered.registration.icp_matrix if registered else None)
+        except (Unavailable, ValueError) as error:
+            is_fault = self._item.reference.camera is not None
+            return _named(_none(self._asked.metrics, str(error), is_fault=is_fault), "novel"), [], []
+        every, pictures = list[Sequence[Score]](), list[Picture]()
+        for view in self._novel:
+            assert view.camera is not None
+            scored = self._taken(scene, view, view.camera, folder / f"{Path(view.name).stem}.png", placed.moved, None)
+            every.append(scored if isinstance(scored, tuple) else scored.scores)
+            pictures += _beside(view, scored) if isinstance(scored, Scored) else ()
         said = {"by_mesh": "by ICP", "by_camera": "by its own camera, taken for the reference's"}[placed.how]
         return _named(_mean(every), "novel"), pictures, [f"for its novel views the scene is placed {said}"]
 
-    def _scored(self, name: str, view: View, png: Path) -> Scored:
-        sat = self._measure(Sitting(view=view, another=self._other_view(), renders=(png,), shown=1))
-        self._sats.setdefault(name, sat)
-        return sat.renders[0] if sat.renders else Scored(reason=sat.reason)
-
-    def _other_view(self) -> View | None:
-        return self._another.reference if self._another else None
+    def _taken(
+        self,
+        scene: FinishedScene,
+        view: View,
+        camera: Camera,
+        path: Path,
+        moved: Matrix,
+        warped: Mapping[str, Vertices] | None,
+    ) -> Scored | tuple[Score, ...]:
+        """A picture of the scene, measured beside a view."""
+        try:
+            png = scene.render_from(scaled(camera, self._asked.size_px), moved, warped)
+        except SceneFailed as error:
+            return _none(self._asked.metrics, str(error), is_fault=True)
+        except ValueError as error:
+            return _none(self._asked.metrics, str(error))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, png)
+        sat = self._measure(Sitting(view=view, another=None, renders=(path,), shown=1, with_trivial=False))
+        scored = sat.renders[0] if sat.renders else Scored(reason=sat.reason)
+        return scored if scored.scores else _none(self._asked.metrics, scored.reason)
 
     # ── trivial answers ───────────────────────────────────────────────────────────────────────────────────────────────
     def trivial(self) -> dict[str, tuple[Score, ...]]:
         """Pictures beside the reference and beside the novel views; and the shape of another scene."""
         found: dict[str, list[Score]] = {}
-        beside_reference = self._sats.pop("", Sat())
-        for how in ALIGNED:
-            for name, scored in beside_reference.trivial:
-                found.setdefault(name, []).extend(_named(scored.scores, how))
-        others = list(self._sats.values())
-        for name in dict.fromkeys(name for sat in others for name, _ in sat.trivial):
-            every = [scored.scores for sat in others for known, scored in sat.trivial if known == name]
-            found.setdefault(name, []).extend(_named(_mean(every), "novel"))
-        if self._another and self._another.mesh and not isinstance(other := _mesh(self._another.mesh), str):
-            found.setdefault(ANOTHER, []).extend(self._registered(other)[1])
+        if self._item.reference.camera and not isinstance(self._target, str):
+            for name, scored in self._answers(self._item.reference):
+                found.setdefault(name, []).extend(score for how in ALIGNED for score in _named(scored.scores, how))
+        every: dict[str, list[Sequence[Score]]] = {}
+        for view in self._novel:
+            for name, scored in self._answers(view):
+                every.setdefault(name, []).append(scored.scores)
+        for name, scores in every.items():
+            found.setdefault(name, []).extend(_named(_mean(scores), "novel"))
+        other = _mesh(self._another.mesh) if self._another else ""
+        if not isinstance(self._target, str) and not isinstance(other, str):
+            found.setdefault(ANOTHER, []).extend(_register(other, self._target, self._kept).registration.scores())
         return {name: tuple(scores) for name, scores in found.items()}
+
+    def _answers(self, view: View) -> tuple[tuple[str, Scored], ...]:
+        another = self._another.reference if self._another else None
+        return self._measure(Sitting(view=view, another=another, renders=(), shown=0)).trivial
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _mesh(file: MeshFile | None) -> TriangleMesh | str:
-    """A reference mesh, or why there is none."""
+    """A reference mesh that has a surface, or why nothing can be laid on one."""
     if file is None:
         return "there is no reference mesh"
     try:
-        return read_mesh(file)
+        mesh = read_mesh(file)
+        surface_of(mesh)
     except Unavailable as error:
         return error.reason
+    return mesh
 
 
 def _register(own: TriangleMesh, target: TriangleMesh, kept: Kept) -> Registered:
     """As kept, or worked out."""
-    question = ("registration", _digest(own), _digest(target), str(SEED))
+    question = ("registration", VERSION, _digest(own), _digest(target), str(SEED))
     if (known := kept.get(question)) is not None:
         try:
             said, bent = msgpack.unpackb(known)
             registration = Registration.model_validate_json(said)
-            ndp = own.with_vertices(np.frombuffer(bent, np.float64).reshape(-1, 3)) if bent else None
+            ndp = own.with_vertices(np.frombuffer(bent, np.float64).reshape(-1, 3))
             return Registered(registration, own.moved(np.asarray(registration.icp_matrix)), ndp)
         except (ValueError, TypeError, msgpack.UnpackException):
             pass  # of another version
     registered = register(own, target, SEED)
-    bent = registered.ndp.vertices.tobytes() if registered.ndp else b""
-    kept.put(question, bytes(msgpack.packb([registered.registration.model_dump_json(), bent])))
+    if registered.ndp:  # what lacked a package may be had the next time
+        bent = registered.ndp.vertices.tobytes()
+        kept.put(question, bytes(msgpack.packb([registered.registration.model_dump_json(), bent])))
     return registered
 
 
@@ -217,10 +263,10 @@ def _digest(mesh: TriangleMesh) -> str:
     return hashlib.sha256(mesh.vertices.tobytes() + mesh.faces.tobytes()).hexdigest()
 
 
-def _written(path: Path, png: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, png)
-    return path
+def _folder_name(method: str, run: Run) -> str:
+    """Of a run's pictures: whatever the method is called, and one for each of several runs of a name."""
+    digest = hashlib.sha256(f"{method}/{run.folder}".encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', f'{method}-{run.id}')[:80]}-{digest}"
 
 
 def _beside(view: View, scored: Scored) -> Iterator[Picture]:
@@ -230,8 +276,8 @@ def _beside(view: View, scored: Scored) -> Iterator[Picture]:
             yield (f"{name}, true" if caption == "reference" else name), shown
 
 
-def _none(facts: Sequence[MetricFacts], reason: str) -> tuple[Score, ...]:
-    return tuple(Score(metric=one.name, value=None, reason=reason) for one in facts)
+def _none(facts: Sequence[MetricFacts], reason: str, *, is_fault: bool = False) -> tuple[Score, ...]:
+    return tuple(Score(metric=one.name, value=None, reason=reason, is_fault=is_fault) for one in facts)
 
 
 def _named(scores: Sequence[Score], how: str) -> list[Score]:
@@ -240,8 +286,7 @@ def _named(scores: Sequence[Score], how: str) -> list[Score]:
 
 def _mean(every: Sequence[Sequence[Score]]) -> list[Score]:
     """Of each metric over several pictures; none where one of them has none."""
-    by_name: Mapping[str, list[Score]] = {}
-    by_name = {score.metric: [] for scores in every for score in scores}
+    by_name: dict[str, list[Score]] = {score.metric: [] for scores in every for score in scores}
     for scores in every:
         for score in scores:
             by_name[score.metric].append(score)
@@ -251,6 +296,6 @@ def _mean(every: Sequence[Sequence[Score]]) -> list[Score]:
 def _mean_of(name: str, scores: Sequence[Score]) -> Score:
     values = [score.value for score in scores if score.value is not None]
     if len(values) < len(scores):
-        reason = next(score.reason for score in scores if score.value is None)
-        return Score(metric=name, value=None, reason=reason)
+        lacking = next(score for score in scores if score.value is None)
+        return Score(metric=name, value=None, reason=lacking.reason, is_fault=lacking.is_fault)
     return Score(metric=name, value=round(sum(values) / len(values), 6))

@@ -50,6 +50,8 @@ class Score(Value):
     """Finite; None where there is none."""
     reason: str = ""
     """Why there is none."""
+    is_fault: bool = False
+    """It is the run's own doing that there is none: where failures count, it counts as the worst value."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,8 @@ from agent.picture import Reference
 from protocol.models import Value
 
 THUMBNAIL_PX = 224
-THREADS = "OMP_NUM_THREADS"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""The environment of processes of which there is one for each core; read when their libraries are loaded."""
 
 
 class Sitting(Value):
@@ -40,6 +41,8 @@ class Sitting(Value):
     renders: tuple[Path, ...]
     shown: int
     """So many of the first renders are wanted as small pictures too."""
+    with_trivial: bool = True
+    """The trivial answers are wanted too."""
 
 
 class Scored(Value):
@@ -83,7 +86,8 @@ class Bench:
         except InputUnreadable as error:
             return Sat(reason=str(error))
         canvas = Canvas(reference, self._size_px)
-        answers = trivial_answers(reference, _reader(sitting.another, self._size_px))
+        another = _reader(sitting.another, self._size_px)
+        answers = trivial_answers(reference, another) if sitting.with_trivial else ()
         return Sat(
             renders=tuple(
                 self._render(canvas, path, with_pictures and number < sitting.shown)
@@ -102,7 +106,8 @@ class Bench:
         return Scored(scores=self._scores(pair), notes=canvas.notes_on(drawn), pictures=pictures)
 
     def _scores(self, pair: Pair) -> tuple[Score, ...]:
-        return tuple(_score(facts, measured, pair) for facts, measured in self._ready)
+        """Of each metric, those that cannot be had here among them."""
+        return (*(_score(facts, measured, pair) for facts, measured in self._ready), *self.unavailable)
 
 
 def _score(facts: MetricFacts, measured: PairMeasure, pair: Pair) -> Score:
@@ -152,10 +157,9 @@ _bench: Bench
 
 
 def prepare(size_px: int) -> None:
-    """Of a process that measures what needs no weights: one thread each, for there is one process for each core."""
+    """Of a process that measures what needs no weights."""
     global _bench
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ[THREADS] = "1"  # read by what is loaded from here on
     _bench = Bench(weight_free(size_px), Weights(None), size_px)
 
 

@@ -120,10 +120,10 @@ def comparisons_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple
 
 
 def by_picture(rows: Iterable[Row], metric: str, worst: Callable[[Row], float | None] | None = None) -> ByPicture:
-    """Picture → mean of a method's values on it; with `worst`, of what failed too."""
+    """Picture → mean of a method's values on it; with `worst`, of what failed too, and nothing is worse than that."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        value = worst(row) if worst is not None and row.is_failure else row.value(metric)
+        value = row.value(metric) if worst is None else worst(row)
         if value is not None:
             values.setdefault(row.picture, []).append(value)
     return {picture: float(np.mean(some)) for picture, some in values.items()}
@@ -150,8 +150,21 @@ def _measurable(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
 
 
 def _worst(facts: MetricFacts, measurable: Mapping[str, frozenset[str]]) -> Callable[[Row], float | None]:
-    pictures = measurable.get(facts.name, frozenset())
-    return lambda row: facts.worst if row.picture in pictures else None
+    """A row's value where failures count as the worst one."""
+    pictures = measurable.get(facts.name)
+
+    def value_of(row: Row) -> float | None:
+        value = row.value(facts.name)
+        if value is None:
+            if pictures is None:  # nobody has one: it cannot be had here
+                return None
+            is_failure = (row.is_failure and row.picture in pictures) or row.is_to_blame(facts.name)
+            return facts.worst if is_failure else None
+        if facts.worst is None or row.trivial:
+            return value
+        return max(value, facts.worst) if facts.better == "higher" else min(value, facts.worst)
+
+    return value_of
 
 
 def _short(number: float) -> float:

@@ -46,7 +46,7 @@ _delta_e: Callable[..., Any] = color.deltaE_ciede2000
 
 def weight_free(size_px: int) -> tuple[PictureMetric, ...]:
     """`size_px`: the evaluation's, of the longer side."""
-    size, apart = f"longer side {size_px} px", round(0.5 * math.hypot(size_px, size_px), 2)
+    size, apart = f"longer side {size_px} px", round(math.hypot(size_px, size_px), 2)
     return (
         PictureMetric(
             MetricFacts(
@@ -72,7 +72,7 @@ def weight_free(size_px: int) -> tuple[PictureMetric, ...]:
         PictureMetric(
             MetricFacts(
                 name="iou", title="IoU", better="higher", worst=0.0, size=size, background="alpha above one half",
-                variant="of the silhouettes; none where reference or render has no silhouette",
+                variant="of the silhouettes of a cut-out",
             ),
             _iou,
         ),
@@ -80,8 +80,8 @@ def weight_free(size_px: int) -> tuple[PictureMetric, ...]:
             MetricFacts(
                 name="boundary_px", title="boundary distance", unit="px", better="lower", worst=apart, size=size,
                 background="alpha above one half",
-                variant="mean distance between the silhouettes' outlines, both ways; half the diagonal where only one "
-                "has any",
+                variant="mean distance between the silhouettes' outlines, both ways; the diagonal where only one has "
+                "any",
             ),
             _boundary_px,
         ),
@@ -89,7 +89,7 @@ def weight_free(size_px: int) -> tuple[PictureMetric, ...]:
             MetricFacts(
                 name="edge_px", title="edge distance", unit="px", better="lower", worst=apart, size=size,
                 background=ON_WHITE,
-                variant="mean distance between Canny edges (sigma 1.2, thresholds 0.04 and 0.1), both ways; half the "
+                variant="mean distance between Canny edges (sigma 1.2, thresholds 0.04 and 0.1), both ways; the "
                 "diagonal where only one has any",
             ),
             _edge_px,
@@ -153,19 +153,24 @@ def _iou(_: Weights) -> PairMeasure:
 def _boundary_px(_: Weights) -> PairMeasure:
     def measured(pair: Pair) -> float:
         first, second = _silhouettes(pair)
-        return edge_px(outline_of(first), outline_of(second))
+        return _apart_px(outline_of(first), outline_of(second))
 
     return measured
 
 
 def _silhouettes(pair: Pair) -> tuple[Mask, Mask]:
     if not pair.has_masks:
-        raise Unavailable("there are no two silhouettes: the reference has none, or the render of a full picture")
+        raise Unavailable("the picture is no cut-out, so its render has no silhouette")
     return pair.reference.mask, pair.render.mask
 
 
 def _edge_px(_: Weights) -> PairMeasure:
-    return lambda pair: edge_px(edges_of_reference(pair.reference), edges_of(pair.render.rgb))
+    return lambda pair: _apart_px(edges_of_reference(pair.reference), edges_of(pair.render.rgb))
+
+
+def _apart_px(first: Mask, second: Mask) -> float:
+    """Nothing at all is as far off as can be."""
+    return edge_px(first, second) if first.any() == second.any() else math.hypot(*first.shape)
 
 
 def _luminance_stops(_: Weights) -> PairMeasure:

@@ -196,7 +196,8 @@ def test_without_an_optional_package_the_command_finishes_and_says_what_is_missi
     assert re.search(r"– in column flip: flip-evaluator is not installed", ended.stdout)
     said = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert "flip" in [one["metric"] for one in said["unavailable"]]
-    assert "flip" not in [score["metric"] for score in said["rows"][0]["scores"]], "no 0 and no stand-in"
+    (flip,) = [score for score in said["rows"][0]["scores"] if score["metric"] == "flip"]
+    assert flip["value"] is None and "not installed" in flip["reason"], "no 0 and no stand-in"
 
 
 def test_wrong_usage_is_told_with_its_documented_code(tmp_path, pictures):

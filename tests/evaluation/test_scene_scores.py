@@ -1,5 +1,8 @@
 """What an evaluation asks of a run's scene: its shape beside the true one, and pictures of it laid on that shape."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -73,7 +76,8 @@ def test_a_scene_that_is_the_true_one_in_another_world_is_laid_on_it_and_looks_l
     for how in ("icp", "novel"):
         assert row.value(f"psnr_db_{how}") > 30 and row.value(f"iou_{how}") > 0.95
     assert row.value("psnr_db_kept") > 25
-    assert {path.name for path in (tmp_path / "renders" / "staged" / row.id).iterdir()} == {
+    (shown,) = (tmp_path / "renders").iterdir()
+    assert {path.name for path in shown.iterdir()} == {
         "icp.png", "kept.png", "again.png",
     }  # fmt: skip
     assert "again, true" in [caption for caption, _ in evaluation.pictures[0]]
@@ -109,12 +113,25 @@ def test_what_is_not_known_of_a_picture_has_its_reason(runs, truth, tmp_path):  
     assert any("placed by its own camera" in note for note in row.notes), "novel views need no mesh"
 
 
-def test_a_scene_that_cannot_be_opened_leaves_the_figures_of_its_render(runs, truth, tmp_path):  # noqa: F811
-    import shutil
-
+def test_a_scene_that_cannot_be_seen_is_its_runs_own_fault_and_counts_as_the_worst(runs, truth, tmp_path):  # noqa: F811
+    """With another scene beside it, whose shape is a trivial answer."""
     broken = shutil.copytree(runs["cut_out"], tmp_path / "broken")
     (broken / "scene.blend").write_bytes(b"BLENDER-v300 nothing")
-    item = truth.model_copy(update={"id": "broken"})
-    (row, *_) = evaluated([item], [broken], tmp_path / "out").report.rows
-    assert row.outcome == "scored" and row.value("psnr_db") is not None and row.value("chamfer_icp") is None
-    assert all(score.reason for score in row.scores if score.value is None)
+    failed = shutil.copytree(runs["cut_out"], tmp_path / "failed")
+    (failed / "result.json").write_text(json.dumps({"status": "failed", "exit_code": 70, "message": "a defect"}))
+    items = [truth.model_copy(update={"id": id, "group": id}) for id in ("broken", "failed")]
+    report = evaluated(items, [broken, failed], tmp_path / "out").report
+    first, second = (
+        next(row for row in report.rows if row.id == id and not row.trivial) for id in ("broken", "failed")
+    )
+    assert first.outcome == "scored" and first.value("psnr_db") is not None and first.value("chamfer_icp") is None
+    assert second.outcome == "failed"
+    assert all(score.reason for row in (first, second) for score in row.scores if score.value is None)
+    (summary,) = [one for one in report.summaries if not one.trivial]
+    worst = {one.metric: (one.pictures, one.value) for one in summary.as_worst}
+    left = {one.metric: one.pictures for one in summary.left_out}
+    for metric, value in (("chamfer_icp", 2.0), ("psnr_db_icp", 0.0), ("psnr_db_novel", 0.0), ("iou_kept", 0.0)):
+        assert left[metric] == 0 and worst[metric] == (2, value), metric
+    another = [one for one in report.summaries if one.method == "another scene"][0]
+    shape = {one.metric: one.value for one in another.left_out}
+    assert shape["chamfer_icp"] < 0.03, "the other scene is the same one here"
