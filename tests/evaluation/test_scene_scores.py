@@ -107,7 +107,11 @@ def test_what_is_not_known_of_a_picture_has_its_reason(runs, truth, tmp_path):  
     assert "camera is not known" in reasons["psnr_db_icp"] and "no novel views" in reasons["psnr_db_novel"]
 
     (tmp_path / "torn.glb").write_bytes(b"glTF")
-    torn = truth.model_copy(update={"id": name, "mesh": MeshFile(path=tmp_path / "torn.glb", up="Y")})
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("z", 30, degrees=True).as_matrix()
+    camera = Camera(**{**truth.novel[0].camera.model_dump(), "to_world": rows(turn @ truth.novel[0].camera.to_world)})
+    novel = (truth.novel[0].model_copy(update={"camera": camera}),)
+    torn = truth.model_copy(update={"id": name, "mesh": MeshFile(path=tmp_path / "torn.glb", up="Y"), "novel": novel})
     (row, *_) = evaluated([torn], [runs["cut_out"]], tmp_path / "torn").report.rows
     assert row.outcome == "scored" and row.value("chamfer_icp") is None and row.value("psnr_db") is not None
     assert any("placed by its own camera" in note for note in row.notes), "novel views need no mesh"
@@ -121,9 +125,8 @@ def test_a_scene_that_cannot_be_seen_is_its_runs_own_fault_and_counts_as_the_wor
     (failed / "result.json").write_text(json.dumps({"status": "failed", "exit_code": 70, "message": "a defect"}))
     items = [truth.model_copy(update={"id": id, "group": id}) for id in ("broken", "failed")]
     report = evaluated(items, [broken, failed], tmp_path / "out").report
-    first, second = (
-        next(row for row in report.rows if row.id == id and not row.trivial) for id in ("broken", "failed")
-    )
+    runs_of = {row.id: row for row in report.rows if not row.trivial}
+    first, second = runs_of["broken"], runs_of["failed"]
     assert first.outcome == "scored" and first.value("psnr_db") is not None and first.value("chamfer_icp") is None
     assert second.outcome == "failed"
     assert all(score.reason for row in (first, second) for score in row.scores if score.value is None)
@@ -132,6 +135,6 @@ def test_a_scene_that_cannot_be_seen_is_its_runs_own_fault_and_counts_as_the_wor
     left = {one.metric: one.pictures for one in summary.left_out}
     for metric, value in (("chamfer_icp", 2.0), ("psnr_db_icp", 0.0), ("psnr_db_novel", 0.0), ("iou_kept", 0.0)):
         assert left[metric] == 0 and worst[metric] == (2, value), metric
-    another = [one for one in report.summaries if one.method == "another scene"][0]
+    another = next(one for one in report.summaries if one.method == "another scene")
     shape = {one.metric: one.value for one in another.left_out}
     assert shape["chamfer_icp"] < 0.03, "the other scene is the same one here"
