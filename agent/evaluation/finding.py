@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,8 @@ class Run(Value):
     usd: float | None
     """None where the price of a call is not known."""
     minutes: float
+    item: str = ""
+    """Id of the item of a data set that it is of, where that is known of it; see `of_items`."""
 
     @property
     def reference(self) -> Path:
@@ -65,6 +67,11 @@ def find_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
             raise UsageError(f"{path} holds no run.", "Name a run's folder, a batch's, or a folder of runs.")
         found |= {run.folder: run for run in some}
     return tuple(found.values())
+
+
+def of_items(runs: Iterable[Run], items: Mapping[Path, str]) -> tuple[Run, ...]:
+    """Each with the item that its folder is of: neither its id nor its picture has to tell."""
+    return tuple(run.model_copy(update={"item": items[run.folder]}) for run in runs)
 
 
 def _there(path: Path) -> Path:
