@@ -1,13 +1,14 @@
 """Owns finding the runs to evaluate, and what is known of each without a look at its pictures.
 
-A run's own folder, a batch's, or a folder of either. What has become of a run is `farm/outcomes.py`'s to read.
+A run's own folder, a batch's, or a folder of either; links are followed that are named or lie in a named folder. What has become of a run is `farm/outcomes.py`'s to read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,8 @@ from agent.picture import read_reference
 from agent.picture_file import read_content
 from agent.runs.journal import read_journal
 from protocol.models import Value
+
+log = logging.getLogger(__name__)
 
 DEEPEST = 3
 """Folders of folders of runs that are looked into."""
@@ -46,6 +49,8 @@ class Run(Value):
     usd: float | None
     """None where the price of a call is not known."""
     minutes: float
+    item: str = ""
+    """Id of the item of a data set that it is of, where that is known of it; see `of_items`."""
 
     @property
     def reference(self) -> Path:
@@ -57,14 +62,24 @@ class Run(Value):
 
 
 def find_runs(paths: Iterable[Path]) -> tuple[Run, ...]:
-    """Each once. Raises InputUnreadable for a folder that is not there, UsageError for one without runs."""
+    """Each once, whatever links lead to it. Raises InputUnreadable for a folder that is not there, UsageError for one
+    without runs."""
     found: dict[Path, Run] = {}
     for path in paths:
-        some = list(_runs_in(_there(path), DEEPEST))
+        too_deep: list[Path] = []
+        some = list(_runs_in(_there(path), DEEPEST, too_deep))
+        if too_deep:
+            log.warning("%s: runs are looked for %d folders deep, not below %s", path, DEEPEST, too_deep[0])
         if not some:
             raise UsageError(f"{path} holds no run.", "Name a run's folder, a batch's, or a folder of runs.")
-        found |= {run.folder: run for run in some}
+        for run in some:
+            found.setdefault(run.folder.resolve(), run)
     return tuple(found.values())
+
+
+def of_items(runs: Iterable[Run], items: Mapping[Path, str]) -> tuple[Run, ...]:
+    """Each with the item that its folder is of: neither its id nor its picture has to tell."""
+    return tuple(run.model_copy(update={"item": items[run.folder]}) for run in runs)
 
 
 def _there(path: Path) -> Path:
@@ -77,7 +92,8 @@ def _there(path: Path) -> Path:
     return path.absolute()
 
 
-def _runs_in(folder: Path, deep: int) -> Iterator[Run]:
+def _runs_in(folder: Path, deep: int, too_deep: list[Path]) -> Iterator[Run]:
+    """`too_deep` takes folders with folders that are not looked into."""
     if (folder / "farm" / "batch.json").exists():
         for row in open_batch(folder).rows:
             yield _run(folder / row.id, row)
@@ -85,17 +101,22 @@ def _runs_in(folder: Path, deep: int) -> Iterator[Run]:
         if not (folder / "calibration.json").exists():
             yield _run(folder, None)
     elif deep:
-        for child in sorted(_folders_in(folder)):
-            yield from _runs_in(child, deep - 1)
+        for child in _folders_in(folder, with_links=deep == DEEPEST):
+            yield from _runs_in(child, deep - 1, too_deep)
+    elif _folders_in(folder, with_links=False):
+        too_deep.append(folder)
 
 
-def _folders_in(folder: Path) -> list[Path]:
-    """Without hidden ones, and without links, which may lead in circles."""
+def _folders_in(folder: Path, with_links: bool) -> list[Path]:
+    """Without hidden ones, and without links that lead back to where they lie; links last."""
     try:
         with os.scandir(folder) as entries:
-            return [Path(one.path) for one in entries if one.is_dir(follow_symlinks=False) and one.name[0] != "."]
+            seen = [one for one in entries if one.is_dir(follow_symlinks=with_links) and one.name[0] != "."]
     except OSError:
         return []
+    here = folder.resolve()
+    inside = [one for one in seen if not one.is_symlink() or not here.is_relative_to(Path(one.path).resolve())]
+    return [Path(one.path) for one in sorted(inside, key=lambda one: (one.is_symlink(), one.name))]
 
 
 def _run(folder: Path, row: Row | None) -> Run:

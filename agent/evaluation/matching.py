@@ -1,4 +1,5 @@
-"""Owns which run is of which picture: by the digest of the file that it was made from, else by its id."""
+"""Owns which run is of which picture: as it is said of it, by the digest of the file that it was made from, or by its id.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +51,7 @@ def _of_data(runs: Iterable[tuple[str, Run]], data: Dataset) -> Matched:
             by_digest.setdefault(digest, []).append(subject)
     unmatched = list[str]()
     for method, run in runs:
-        same = by_digest.get(run.digest or "", [])
-        named = by_id.get(run.id)
-        found = named if named is not None and (named in same or not same) else next(iter(same), None)
+        found = by_id.get(run.item) or _found(run, by_id, by_digest)
         if found is None:
             unmatched.append(f"{method}: {run.id} ({run.folder})")
         else:
@@ -60,6 +59,12 @@ def _of_data(runs: Iterable[tuple[str, Run]], data: Dataset) -> Matched:
     with_runs = tuple(subject for subject in subjects if subject.runs)
     without = tuple(subject.id for subject in subjects if not subject.runs)
     return Matched(subjects=with_runs, unmatched=tuple(unmatched), without_run=without)
+
+
+def _found(run: Run, by_id: Mapping[str, Subject], by_digest: Mapping[str, Sequence[Subject]]) -> Subject | None:
+    same = by_digest.get(run.digest or "", [])
+    named = by_id.get(run.id)
+    return named if named is not None and (named in same or not same) else next(iter(same), None)
 
 
 def _of_themselves(runs: Sequence[tuple[str, Run]]) -> Matched:

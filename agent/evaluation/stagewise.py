@@ -1,11 +1,13 @@
 """Owns what each stage of a run adds, and at what cost: from the stages' own renders and the ledger.
 
-What comes before the first render (decomposition, selection among rollouts) is counted with initialisation.
+What comes before the first render (decomposition, selection among rollouts) is counted with its stage; calls of any
+other stage that has no render of its own with the one before them in time.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,11 +22,12 @@ from agent.evaluation.statistics import Groups, mean_of
 from agent.models.base import Place
 from protocol.models import Value
 
+log = logging.getLogger(__name__)
+
 ORDER = (
     "decomposition", "initialisation", "selection", "alignment", "geometry", "material", "composition", "lighting",
     "monolithic", "geometry_again", "material_again", "composition_again", "lighting_again", "camera",
 )  # fmt: skip
-FIRST = "initialisation"
 
 
 class Cost(Value):
@@ -81,10 +84,12 @@ class Call(BaseModel):
 
 
 def costs_of(ledger: Path, stages: Sequence[str]) -> dict[str, Cost]:
-    """Stage → what its calls came to; of those without a render of their own, with the first."""
+    """Stage → what its calls came to, and those after them of stages without a render of their own. `stages`: those
+    with one, in order; the first has what comes before it too."""
     by_stage: dict[str, list[Call]] = {}
-    for call in _calls(ledger):
-        stage = call.place.stage if call.place.stage in stages else FIRST
+    stage = stages[0]
+    for call in sorted(_calls(ledger), key=lambda call: call.at):
+        stage = call.place.stage if call.place.stage in stages else stage
         by_stage.setdefault(stage, []).append(call)
     return {stage: _cost(calls) for stage, calls in by_stage.items()}
 
@@ -119,7 +124,10 @@ def _calls(ledger: Path) -> list[Call]:
 def stage_rows(
     runs: Sequence[StageRun], metrics: Sequence[MetricFacts], groups: Groups, calibration: Calibration | None
 ) -> tuple[StageRow, ...]:
-    """By method, then by stage."""
+    """By method, then by stage; a render that could not be measured is in no mean, and is warned of."""
+    for one in runs:
+        if all(score.value is None for score in one.scores):
+            log.warning("%s: the render of %s could not be measured and is in no mean", one.run, one.stage)
     rates = {one.stage: one for one in calibration.rates} if calibration else {}
     rows = []
     for method in dict.fromkeys(one.method for one in runs):

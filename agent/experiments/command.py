@@ -18,7 +18,7 @@ from pathlib import Path
 from agent.console import answer
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
 from agent.evaluation.command import evaluate_in, weights_of
-from agent.evaluation.finding import find_runs
+from agent.evaluation.finding import find_runs, of_items
 from agent.evaluation.writers import markdown
 from agent.exit_codes import BELOW_THE_BAR, GO_ON_LATER
 from agent.experiments.costs import Cost, dollars, is_live, refuse_too_dear, spent, worst_case
@@ -67,7 +67,8 @@ class Experiment:
     @property
     def missing(self) -> list[Asked]:
         """Rows that the batch has not got yet."""
-        return [row for row in each_once(self.asked) if row.key not in self.known]
+        known = self.known
+        return [row for row in each_once(self.asked) if row.key not in known]
 
     @property
     def rows(self) -> list[Row]:
@@ -147,13 +148,16 @@ def _batch_in(out: Path, file: ExperimentFile) -> Batch | None:
 
 
 def _most(found: Sequence[Found], left: Sequence[tuple[Stale, Outcome]], again: bool) -> Cost:
-    """What the experiment can come to: what final rows have cost, and what the others may. `again`: those that have
-    failed are tried again."""
+    """What the experiment can come to: what final rows have cost, and what those that are to run may."""
     once = {one.outcome.id: one for one in found}.values()
-    over = [one for one in once if one.outcome.is_final and not (again and one.outcome.state == "failed")]
-    to_run = [worst_case(one.asked.config) for one in once if one not in over]
-    live = [one.outcome for one in over if is_live(one.asked.config)]
+    to_run = [worst_case(one.asked.config) for one in once if _is_to_run(one, again)]
+    live = [one.outcome for one in once if not _is_to_run(one, again) and is_live(one.asked.config)]
     return sum(to_run, spent(live) + spent(outcome for _, outcome in left))
+
+
+def _is_to_run(one: Found, again: bool) -> bool:
+    """`again`: those that have failed are tried again."""
+    return not one.outcome.is_final or (again and one.outcome.state == "failed")
 
 
 def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespace) -> Experiment:
@@ -161,14 +165,14 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
     if asked.batch and (jobs := farm.queued(asked.batch)):
         answer(f"rows are still in the queue, as job {jobs}: this is how it stands")
         return asked
-    again = options.retry_failed and any(one.outcome.state == "failed" for one in found)
-    if all(one.outcome.is_final for one in found) and not again:
+    to_run = [one for one in found if _is_to_run(one, options.retry_failed)]
+    if not to_run:
         return asked
-    _refuse_unusable_models(asked, found)
+    _refuse_unusable_models(to_run)
     asked = _grown(asked)
     assert asked.batch is not None
-    final = {one.outcome.id for one in found if one.outcome.is_final}
-    refuse_missing_pictures(asked.batch.manifest, [row for row in asked.rows if row.id not in final])
+    ids = {one.outcome.id for one in to_run}
+    refuse_missing_pictures(asked.batch.manifest, [row for row in asked.rows if row.id in ids])
     minutes = max(row.config.budget.minutes for row in asked.asked)
     batch = asked.batch.model_copy(update={"rows": tuple(asked.rows)})
     if options.engine is None:
@@ -186,11 +190,11 @@ def _hand_in(batch: Batch, asked: Experiment, minutes: float, options: argparse.
     farm.hand_in(batch, submission, left, options)
 
 
-def _refuse_unusable_models(asked: Experiment, found: Sequence[Found]) -> None:
+def _refuse_unusable_models(to_run: Sequence[Found]) -> None:
     """Raises what rows would fail with, for each model once."""
     from agent.commands import make_model
 
-    configs = {one.asked.config.model: one.asked.config for one in found if not one.outcome.is_final}
+    configs = {one.asked.config.model: one.asked.config for one in to_run}
     for config in configs.values():
         make_model(config)
 
@@ -248,7 +252,8 @@ def _scores(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
         return ""
     out = asked.out / EVALUATION
     out.mkdir(exist_ok=True)
-    methods = {name: find_runs(folders) for name, folders in final.items()}
+    items = {one.outcome.folder: one.asked.item for one in found}
+    methods = {name: of_items(find_runs(folders), items) for name, folders in final.items()}
     return markdown(evaluate_in(out, methods, asked.pictures.dataset, options).report)
 
 

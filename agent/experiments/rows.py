@@ -22,6 +22,7 @@ from agent.experiments.methods import Method
 from agent.farm.manifest import Row
 from agent.farm.settings import RunsTold
 from agent.opening import VERSION
+from agent.picture_file import read_content
 from agent.prompting import prompts_digest
 from protocol.models import Value
 
@@ -59,7 +60,8 @@ class Stale(Value):
 
 
 def asked_for(file: ExperimentFile, items: Sequence[Item], told: RunsTold) -> tuple[Asked, ...]:
-    """All rows, pictures outermost. Raises ConfigurationError for settings of a method that cannot be."""
+    """All rows, pictures outermost. Raises ConfigurationError for settings of a method that cannot be, InputUnreadable
+    for a picture."""
     if told.options.seed is not None:
         raise UsageError("--seed is not said to the runs of an experiment.", f"Name seeds in {file.path}.")
     typed = {name for name, value in settings_of(told.options).items() if value is not None}
@@ -72,7 +74,7 @@ def asked_for(file: ExperimentFile, items: Sequence[Item], told: RunsTold) -> tu
     rows: list[Asked] = []
     ids: dict[str, str] = {}
     for item in items:
-        image = _digest_of(item.reference.picture)
+        image = hashlib.sha256(read_content(item.reference.picture)).hexdigest()
         for method in file.methods:
             for seed in file.written.seeds:
                 config = configs[method.name, seed]
@@ -141,8 +143,3 @@ def _key(item: str, image: str, config: Config) -> str:
     recording = str(config.recording) if config.recording else ""
     said = json.dumps([VERSION, item, image, config.digest(), prompts_digest(), recording])
     return hashlib.sha256(said.encode()).hexdigest()[:KEY_LETTERS]
-
-
-def _digest_of(picture: Path) -> str:
-    with picture.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -116,9 +116,11 @@ def retry(options: argparse.Namespace) -> int:
 
 
 def forget_failures(batch: Batch, indices: Iterable[int]) -> None:
-    """So that these rows are tried again."""
-    for index in indices:
-        forget(RunFolder(batch.root / batch.rows[index - 1].id))
+    """So that these rows are tried again; a batch may hold only some of those that its manifest numbers."""
+    wanted = set(indices)
+    for row in batch.rows:
+        if row.index in wanted:
+            forget(RunFolder(batch.root / row.id))
 
 
 def queued(batch: Batch) -> str:

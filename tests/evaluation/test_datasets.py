@@ -11,6 +11,7 @@ from projecting import seen_at
 
 from agent.errors import InputUnreadable, RunError, UsageError
 from agent.evaluation.alignment import reference_side
+from agent.evaluation.cameras import view_of
 from agent.evaluation.data import View
 from agent.evaluation.datasets import KINDS, files, read_dataset, reference_of
 
@@ -170,6 +171,16 @@ def test_an_angle_of_view_that_cannot_be_is_refused(tmp_path, angle):
     refused(f"nerf:{tmp_path}", "transforms_test.json", "camera_angle_x")
 
 
+def test_a_camera_as_files_round_it_is_one_that_scenes_can_be_seen_by(tmp_path):
+    turn = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]]) * (1.0004, 0.99955, 0.99955)
+    stored = np.vstack([np.c_[turn, (1.0, 2.0, 3.0)], (0.0, 0.0, 0.0, 0.9999)])
+    own_scene(tmp_path / "tea", {"reference": {**stored_camera(), "camera_to_world": stored.tolist()}})
+    (item,) = read_dataset(f"scenes:{tmp_path}").items
+    camera = item.reference.camera
+    assert np.allclose(camera.to_world, stored, atol=1e-3) and camera.to_world[3] == (0, 0, 0, 1)
+    assert np.allclose(view_of(camera, None).to_world, camera.to_world, atol=1e-12)
+
+
 # ── our own scenes ────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_our_own_scenes_have_cameras_meshes_masks_and_novel_views(tmp_path):
     own_scene(tmp_path / "tea")
@@ -307,6 +318,19 @@ def test_a_list_in_json_lines_may_hold_the_cameras_themselves(tmp_path):
     row = {"image": "tea/reference.png", "camera": cameras, "novel": ["tea/novel_00.png"], "seed": 3}
     (item,) = read_dataset(str(listed(tmp_path, json.dumps(row), "list.jsonl"))).items
     assert item.id == "reference" and item.novel[0].camera.focal_px == 50
+
+
+def test_a_line_of_json_may_hold_what_is_a_line_break_elsewhere(tmp_path):
+    row = json.dumps({"image": "chair.png", "title": "one\u2028two\x85"}, ensure_ascii=False)
+    assert ids(read_dataset(str(listed(tmp_path, f"{row}\r\n\n{row}\n", "list.jsonl")))) == ["chair", "chair-2"]
+
+
+@pytest.mark.parametrize("of", ["reference", "novel"])
+def test_a_camera_in_a_list_has_to_be_of_its_picture_as_it_is(tmp_path, of):
+    sizes = {"reference": (40, 40), "novel": (30, 30)} | {of: (80, 40)}
+    cameras = {"reference": stored_camera(sizes["reference"]), "novel": {"novel_00.png": stored_camera(sizes["novel"])}}
+    row = {"image": "tea/reference.png", "camera": cameras, "novel": ["tea/novel_00.png"]}
+    refused(str(listed(tmp_path, json.dumps(row), "list.jsonl")), "line 1, camera", "80 × 40 px, the picture has")
 
 
 def test_an_id_that_a_row_gives_stays_although_an_earlier_picture_has_its_name(tmp_path):

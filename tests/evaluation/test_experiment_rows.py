@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from evaluated_runs import begun, failed
 from scripted_runs import draw_box
 
 from agent.cli import parse
@@ -113,6 +114,29 @@ def test_rows_that_are_not_final_are_told_and_done_by_the_same_command_again(tri
     assert trial.starts() == {"done-1.staged.s0": 1, "unfit-1.staged.s0": 2}
 
 
+def test_a_row_counts_for_its_own_picture_whether_or_not_it_kept_one_and_though_two_are_alike(trial):
+    trial.write(pictures=("broken-1", "done-1", "done-2"))
+    assert (trial.folder / "done-1.png").read_bytes() == (trial.folder / "done-2.png").read_bytes()
+    trial.run()
+    for folder in trial.out.glob("batch/done-*"):
+        begun(folder, trial.folder / "done-1.png")
+    trial.run()
+    said = json.loads((trial.out / "evaluation" / "evaluation.json").read_text())
+    own = {row["picture"]: row["id"].partition(".")[0] for row in said["rows"] if not row["trivial"]}
+    assert own == {name: name for name in ("broken-1", "done-1", "done-2")}
+    assert said["unmatched"] == said["without_run"] == []
+
+
+def test_failed_rows_that_are_tried_again_need_a_key_as_new_ones_do(trial):
+    trial.write(pictures=("broken-1",), model="claude")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ANTHROPIC_API_KEY", "of no use")
+        assert trial.run()[0] == 0
+    with pytest.raises(ConfigurationError, match="needs a key"):
+        trial.run("--retry-failed")
+    assert trial.starts() == {"broken-1.staged.s0": 1}
+
+
 # ── a file that changes ───────────────────────────────────────────────────────────────────────────────────────────────
 def test_what_still_applies_is_kept_and_what_is_new_is_added_behind_it(trial):
     trial.write(pictures=("done-1",)).run()
@@ -188,6 +212,14 @@ def _killed(*given):
     raise KeyboardInterrupt
 
 
+def test_a_picture_that_cannot_be_read_is_told_before_anything_is_written(trial):
+    trial.write()
+    (trial.folder / "done-2.png").write_bytes(b"")
+    with pytest.raises(InputUnreadable, match=r"done-2\.png: the file is empty"):
+        trial.run()
+    assert not trial.out.exists()
+
+
 # ── whose folder it is ────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_folder_of_something_else_is_refused(trial):
     trial.write().run()
@@ -260,3 +292,16 @@ def test_rows_can_be_handed_in_and_are_not_final_before_they_are_done(trial, mon
     assert "Nothing to evaluate yet" in trial.told()
     monkeypatch.setattr(farm, "row_command", stub)
     assert trial.run()[0] == 0, "what was handed in can be done here as well"
+
+
+def test_failed_rows_are_handed_in_again_although_the_file_asks_for_others_than_it_began_with(trial, monkeypatch):
+    trial.write(pictures=("done-1", "broken-1")).run()
+    trial.write(pictures=("broken-1", "broken-2")).run()
+    states = {path.parent.name.partition(".")[0]: path for path in trial.out.glob("batch/*/result.json")}
+    assert states.keys() == {"done-1", "broken-1", "broken-2"}
+    for name in ("broken-1", "broken-2"):
+        failed(states[name].parent)
+    monkeypatch.setattr(farm, "row_command", local.row_command)
+    code, _ = trial.run("--engine", "openjd", "--write-only", "--retry-failed", at_once=())
+    assert code == 75
+    assert {name for name, path in states.items() if path.exists()} == {"done-1"}, "only what failed is forgotten"

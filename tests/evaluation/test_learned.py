@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from agent.evaluation.alignment import Side
+from agent.evaluation.learned.loading import FOR_TESTS
 from agent.evaluation.learned.metrics import LEARNED
 from agent.evaluation.score import Pair, Unavailable, Weights
 from sandbox.folders import ROOT
@@ -376,6 +377,14 @@ def test_a_smaller_sibling_is_not_taken_for_the_network_that_the_metric_names(tm
     assert "hidden_size 384 instead of 1024" in said and "num_hidden_layers 2 instead of 24" in said
 
 
+@pytest.mark.parametrize("name, size", [("dino", "hidden_size 32 instead of 1024"), ("dreamsim", "width 32 instead of"),
+                                        ("clip", "num_hidden_layers 2 instead of 12")])  # fmt: skip
+def test_a_network_however_small_is_not_taken_for_the_published_one_but_by_tests_that_say_so(own_folder, name, size):
+    for marker in own_folder.rglob(FOR_TESTS):
+        marker.unlink()
+    assert size in reason(name, own_folder)
+
+
 # ── without torch, network or weights ─────────────────────────────────────────────────────────────────────────────────
 REPORT = """
 import time
@@ -428,3 +437,15 @@ def test_a_hub_that_refuses_is_told_from_one_that_is_forbidden(tmp_path):
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     assert "refused" in reports(tmp_path, HF_ENDPOINT=address)["dino"][1]
     assert "HF_HUB_OFFLINE forbids" in reports(tmp_path, HF_ENDPOINT=address, HF_HUB_OFFLINE="1")["dino"][1]
+
+
+@pytest.mark.parametrize("kept", (0, 1000))
+def test_weights_that_broke_off_in_the_hubs_cache_are_named_and_end_nothing(folder, tmp_path, kept):
+    cached = tmp_path / "cache" / "models--facebook--dinov2-large"
+    shutil.copytree(folder / "dinov2-large", cached / "snapshots" / "1")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("1", encoding="utf-8")
+    weights = cached / "snapshots" / "1" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    said = reports(tmp_path, HF_HUB_CACHE=str(cached.parent), HF_HUB_OFFLINE="1")
+    assert f"{cached} cannot be used" in said["dino"][1] and said.keys() == METRICS.keys()

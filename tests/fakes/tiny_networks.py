@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 import transformers
 
+from agent.evaluation.learned.loading import FOR_TESTS
+
 LORA_ALPHA, LORA_RANK = 8.0, 4
 WIDTH, PATCH_PX, SIDE_PX, PROJECTED = 32, 16, 64, 12
 BLOCKS = 2
@@ -23,6 +25,8 @@ def write_weights(folder: Path) -> Path:
     write_dreamsim(folder / "dreamsim")
     write_dino(folder / "dinov2-large")
     write_clip(folder / "clip-vit-base-patch32")
+    for inside in ("dreamsim", "dreamsim/checkpoints", "dinov2-large", "clip-vit-base-patch32"):
+        (folder / inside / FOR_TESTS).touch()
     return folder
 
 

@@ -67,7 +67,7 @@ def read(path: Path) -> Dataset:
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
             value = parsed(where, line)
@@ -117,8 +117,8 @@ def _ids(rows: list[_Row]) -> list[str]:
 def _item(id: str, where: str, row: _Row, folder: Path) -> Item:
     cameras = _cameras(where, row, folder)
     mask = _there(where, "mask", row.mask, folder) if row.mask else None
-    camera = cameras.reference.camera(f"{where}, camera") if cameras else None
     picture = _there(where, "image", row.image, folder)
+    camera = cameras.reference.camera(f"{where}, camera", picture) if cameras else None
     reference = View(name=picture.name, picture=picture, mask=mask, camera=camera)
     novel = tuple(_novel(where, row, cameras, folder))
     return Item(id=id, reference=reference, novel=novel, mesh=_mesh(where, row, folder))
@@ -137,7 +137,8 @@ def _novel(where: str, row: _Row, cameras: StoredCameras | None, folder: Path) -
         if stored is None:
             remedy = f'The file in the column camera has it as "novel": {{"{picture.name}": …}}.'
             raise InputUnreadable(f"{where}: the novel view {name} has no camera.", remedy)
-        yield View(name=picture.name, picture=picture, camera=stored.camera(f"{where}, camera of {picture.name}"))
+        camera = stored.camera(f"{where}, camera of {picture.name}", picture)
+        yield View(name=picture.name, picture=picture, camera=camera)
 
 
 def _mesh(where: str, row: _Row, folder: Path) -> MeshFile | None:

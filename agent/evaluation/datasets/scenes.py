@@ -13,7 +13,6 @@ from agent.errors import InputUnreadable
 from agent.evaluation.data import Camera, Dataset, Item, MeshFile, View
 from agent.evaluation.datasets.cameras import StoredCamera
 from agent.evaluation.datasets.files import Foreign, distinct, entries, folders, id_from, is_file, read_json, told
-from agent.picture_file import stored_size
 
 CAMERAS = "cameras.json"
 
@@ -76,10 +75,4 @@ def _novel(id: str, folder: Path, stored: StoredCameras, notes: list[str]) -> It
 
 
 def _camera(folder: Path, name: str, stored: StoredCamera) -> Camera:
-    where = f"{folder / CAMERAS}, camera of {name}"
-    camera = stored.camera(where)
-    width, height = stored_size(folder / name)
-    if (width, height) != (camera.width_px, camera.height_px):
-        said = f"is for {camera.width_px} × {camera.height_px} px, the picture has {width} × {height}"
-        raise InputUnreadable(f"{where}: it {said}.", "Give the camera of the picture as it is.")
-    return camera
+    return stored.camera(f"{folder / CAMERAS}, camera of {name}", folder / name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
 
 from agent.evaluation.learned.comparing import compared, cosine
 from agent.evaluation.learned.loading import GUIDE, check_sizes, missing, read_json, unreadable
@@ -90,16 +91,15 @@ def _from_folder(network: Network, folder: Path) -> Any:
     if not any(map(Path.is_file, (folder / "model.safetensors", folder / "pytorch_model.bin"))):
         raise missing(folder / "model.safetensors")
     try:
-        return _model(network, str(folder), local_files_only=True)
-    except Unavailable:
-        raise
-    except Exception as error:  # of transformers, safetensors or torch: no one class
+        return _read(network, str(folder), folder, local_files_only=True)
+    except OSError as error:
         raise unreadable(folder, error) from None
 
 
 def _from_hub(network: Network) -> Any:
+    cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=network.repository, repo_type="model")
     try:
-        return _model(network, network.repository, local_files_only=True)
+        return _read(network, network.repository, cache, local_files_only=True)
     except OSError:
         pass  # not in the cache
     name = f"{network.repository} is not in transformers' cache"
@@ -108,9 +108,19 @@ def _from_hub(network: Network) -> Any:
     if problem := _silence(constants.ENDPOINT):
         raise Unavailable(f"{name}, and the hub does not answer ({problem}). {GUIDE}")
     try:
-        return _model(network, network.repository, local_files_only=False)
+        return _read(network, network.repository, cache, local_files_only=False)
     except OSError as error:
         raise Unavailable(f"{name}, and could not be fetched: {' '.join(str(error).split())[:200]}. {GUIDE}") from None
+
+
+def _read(network: Network, source: str, files: Path, local_files_only: bool) -> Any:
+    """Raises OSError where `source` is not there, Unavailable where its `files` are of no use."""
+    try:
+        return _model(network, source, local_files_only)
+    except (OSError, Unavailable):
+        raise
+    except Exception as error:  # of transformers, safetensors or torch: no one class
+        raise unreadable(files, error) from None
 
 
 def _model(network: Network, source: str, local_files_only: bool) -> Any:
@@ -120,7 +130,7 @@ def _model(network: Network, source: str, local_files_only: bool) -> Any:
     if info["missing_keys"]:
         raise unreadable(Path(source), f"its weights lack {min(info['missing_keys'])}; are they another network's?")
     sizes = {name: getattr(model.config, name) for name in network.published}
-    check_sizes(sizes, network.published, model.num_parameters(), Path(source))
+    check_sizes(sizes, network.published, Path(source))
     return model.eval().requires_grad_(False)
 
 

@@ -50,7 +50,7 @@ class VisionTransformer:
         self._depth = 1 + max((int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")), default=-1)
         self._heads = max(1, self.width // HEAD_WIDTH)
         sizes = {"width": self.width, "depth": self._depth, "patch": self._patch_px}
-        check_sizes(sizes, VIT_B_16, sum(tensor.numel() for tensor in tensors.values()), path)
+        check_sizes(sizes, VIT_B_16, path)
         if self._depth == 0 or self.width % self._heads:
             raise unreadable(path, f"it is no vision transformer: width {self.width}, {self._depth} blocks")
         places = self._tensor("pos_embed", 3).shape[1] - 1
