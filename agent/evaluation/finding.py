@@ -1,6 +1,7 @@
 """Owns finding the runs to evaluate, and what is known of each without a look at its pictures.
 
-A run's own folder, a batch's, or a folder of either; links are followed that are named or lie in a named folder. What has become of a run is `farm/outcomes.py`'s to read.
+A run's own folder, a batch's, or a folder of either; links are followed that are named or lie in a named folder. What
+has become of a run is `farm/outcomes.py`'s to read.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Owns which run is of which picture: as it is said of it, by the digest of the file that it was made from, or by its id.
-"""
+"""Owns which run is of which picture: as is said of it, by the digest of the file that it was made from, by its id."""
 
 from __future__ import annotations
 

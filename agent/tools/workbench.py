@@ -383,8 +383,9 @@ def once_more(work: Callable[[], T]) -> T:
 
 
 def _was_killed(kind: str, message: str) -> bool:
-    """As a machine does that is short of memory, and whoever ends processes: its Blender, or the nanny of it."""
-    return kind in (ProcessCrashed.kind, ProtocolViolated.kind) and "SIGKILL" in message
+    """As a machine does that is short of memory, and whoever ends processes: its Blender, or the nanny of it, or the
+    standby that was to judge it."""
+    return kind in (ProcessCrashed.kind, ProtocolViolated.kind, "snapshot_failed") and "SIGKILL" in message
 
 
 def _was_stopped(fault: CallTimedOut) -> bool:

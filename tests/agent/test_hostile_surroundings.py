@@ -1,5 +1,6 @@
 """Damaged run folders, signals and readers that do not read: a message or a recovery, never a hang or a traceback."""
 
+import contextlib
 import errno
 import io
 import json
@@ -17,7 +18,7 @@ from needs import lacking
 from PIL import Image
 
 from agent import cli
-from agent.config import Budget
+from agent.config import BoxLimits, Budget
 from agent.console import Console
 from agent.conversation import as_text
 from agent.errors import Interrupted, UsageError
@@ -34,6 +35,7 @@ from protocol.models import InspectRequest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
 from sandbox.snapshots import SnapshotUnfit
+from sandbox.transaction import EditOutcome
 
 BEGUN = {"event": "run", "version": 1, "config": {}, "source": "a.png", "blender": "4.5.0"}
 STUCK = """
@@ -303,6 +305,34 @@ def test_a_blender_that_somebody_kills_or_stops_is_asked_once_more(fault):
     assert bench_with(Dying(fault)).ask(InspectRequest(subject="scene")) == "answer"
     with pytest.raises(type(fault)):
         bench_with(Dying(fault, fault)).ask(InspectRequest(subject="scene"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "times"),
+    [
+        ("crashed", "Blender crashed: ended by SIGKILL.", 2),
+        ("snapshot_failed", "what was saved cannot be opened: Blender ended by SIGKILL on it.", 2),
+        ("snapshot_failed", "what was saved cannot be opened: Blender ended by SIGSEGV on it.", 1),
+        ("script_error", "MemoryError", 1),
+    ],
+)
+def test_an_edit_over_which_a_blender_is_killed_is_executed_once_more(kind, message, times):
+    """Be it the active one's or the standby's, which was to judge it: the code need not have to do with it."""
+    executed = []
+
+    def edit(*asked):
+        executed.append(asked)
+        return EditOutcome(kind=kind, message=message)
+
+    bench = bench_with(SimpleNamespace(edit=edit))
+    bench.run.store = SimpleNamespace(ancestry=lambda id: [None])
+    bench.run.config = SimpleNamespace(seed=0, limits=BoxLimits())
+    bench.run.console = SimpleNamespace(waiting=lambda what: contextlib.nullcontext())
+    bench.run.room.check = lambda: None
+    bench.stage = SimpleNamespace(name="material", scope=frozenset(), keeps_slots=False, keeps_objects=False)
+    bench._head = SimpleNamespace(id="head")
+    assert bench.edit("code", "purpose").kind == kind
+    assert len(executed) == times
 
 
 def test_what_takes_many_requests_is_begun_anew_where_its_blender_is_killed():
