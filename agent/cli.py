@@ -277,6 +277,7 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=_folder, metavar="DIR", help=text)
     text = "longer side of all pictures when they are measured (512)"
     parser.add_argument("--size", type=_size, default=512, metavar="N", help=text)
+    parser.add_argument("--weight-free", action="store_true", help="only metrics that need no trained networks")
     text = "measure renders only: open no scene for its shape and for other views"
     parser.add_argument("--renders-alone", action="store_true", help=text)
 

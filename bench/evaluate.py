@@ -1,4 +1,4 @@
-"""Times `evaluate` on drawn pictures, and tells whether its memory grows with them. Usage, from the checkout's folder:
+"""Times `evaluate --weight-free` on drawn pictures, and tells whether its memory grows with them. Usage, from the checkout's folder:
 
     .venv/bin/python bench/evaluate.py [--pictures 100]
 
@@ -66,6 +66,7 @@ def timed(folder: Path) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds and peak resident MiB (shared pages counted once each process) of one evaluation."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "agent", "evaluate", str(folder / "runs"), "--out", str(folder / "out")]
+    command += ["--weight-free", "--renders-alone"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         peak: list[float] = [0.0]
         watch = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)

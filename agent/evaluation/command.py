@@ -59,8 +59,8 @@ def evaluate_in(
     by_stage: bool = False,
     calibration: Calibration | None = None,
 ) -> Evaluation:
-    """Measure, and write the files into a folder; `options`: size, weights, renders_alone."""
-    learned = (*LEARNED, *STAND_INS)
+    """Measure, and write the files into a folder; `options`: size, weights, weight_free, renders_alone."""
+    learned = () if options.weight_free else (*LEARNED, *STAND_INS)
     facts = [one.facts for one in (*weight_free(options.size), *learned)]
     question = Question(
         methods=methods,

@@ -15,7 +15,7 @@ from agent.farm.batch import begin_batch
 from agent.farm.manifest import read_manifest
 from sandbox.folders import ROOT
 
-SIZE = ("--size", "96")
+SIZE = ("--size", "96", "--weight-free")
 
 
 def seig(*arguments, cwd=ROOT, **environment):
@@ -230,3 +230,36 @@ def test_an_evaluation_is_written_again_over_itself(tmp_path, pictures):
     finished(tmp_path / "runs" / "chair", pictures["chair"])
     first = report(tmp_path / "runs", out=tmp_path / "out")
     assert report(tmp_path / "runs", out=tmp_path / "out") == first
+
+
+LEARNED = {"lpips_alex", "lpips_vgg", "dreamsim", "dino", "clip"}
+STAND_INS = {"enlite0_cos", "vgg16hed_dist"}
+
+
+def test_without_networks_and_without_a_network_the_command_finishes_and_says_what_is_missing(tmp_path, pictures):
+    finished(tmp_path / "runs" / "chair", pictures["chair"])
+    empty = {"HF_HOME": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch"), "HF_HUB_OFFLINE": "1"}
+    ended = seig(tmp_path / "runs", "--size", "96", "--out", tmp_path / "out", **empty)
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    missing = {one["metric"]: one["reason"] for one in said["unavailable"]}
+    assert missing.keys() >= LEARNED and not missing.keys() & STAND_INS
+    assert all("evaluation-weights.md" in missing[name] for name in LEARNED)
+    values = {one["metric"]: one["value"] for one in said["rows"][0]["scores"]}
+    assert all(values[name] is None for name in LEARNED) and all(values[name] is not None for name in STAND_INS)
+
+
+def test_with_a_folder_of_networks_every_learned_metric_has_a_value(tmp_path, pictures):
+    from tiny_networks import write_weights  # needs torch
+
+    finished(tmp_path / "runs" / "chair", pictures["chair"])
+    write_weights(tmp_path / "weights")
+    ended = seig(tmp_path / "runs", "--size", "96", "--weights", tmp_path / "weights", "--out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    values = {one["metric"]: one["value"] for one in said["rows"][0]["scores"]}
+    assert all(values[name] is not None for name in LEARNED | STAND_INS), said["unavailable"]
+    named = seig(tmp_path / "runs", "--size", "96", "--out", tmp_path / "again", SEIG_WEIGHTS=str(tmp_path / "weights"))
+    assert named.returncode == 0, named.stderr
+    again = json.loads((tmp_path / "again" / "evaluation.json").read_text())
+    assert again["rows"][0]["scores"] == said["rows"][0]["scores"]
