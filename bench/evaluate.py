@@ -1,4 +1,6 @@
-"""Times `evaluate --weight-free` on drawn pictures, and tells whether its memory grows with them. Usage, from the checkout's folder:
+"""Times `evaluate --weight-free` on drawn pictures, and tells whether its memory grows with them.
+
+Usage, from the checkout's folder:
 
     .venv/bin/python bench/evaluate.py [--pictures 100]
 
