@@ -16,12 +16,15 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.errors import SetupFailed
 
 PREFIX = "seig-box-"
+BEING_MADE_S = 30.0
+"""From the making of a folder to its lock: microseconds, but for a process that is held up."""
 PATH_BYTES = 70
 """Of a pool's folder; a socket's path ends at 107 bytes."""
 
@@ -80,8 +83,11 @@ def remove_abandoned(place: Path) -> None:
     for folder in place.glob(PREFIX + "*"):
         try:
             lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:
-            continue  # somebody else's, or being made at this moment
+        except OSError:  # somebody else's, or being made: at this moment, or by a process that was killed meanwhile
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > BEING_MADE_S:
+                    folder.rmdir()  # only if it is empty
+            continue
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
