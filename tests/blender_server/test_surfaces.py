@@ -200,7 +200,7 @@ def test_surfaces_in_their_place_keep_uv_maps_and_materials_linked_to_the_object
     assert len(vertices) > 50
     warp(small, Table=vertices)
     assert psnr(before, picture(small)) > 35
-    small.call(ExecuteRequest(source="bpy.data.images['Checker'].pixels[:] = [0.5, 0.5, 0.5, 1] * 16"))
+    small.call(ExecuteRequest(source="bpy.data.images['Checker'].pixels[:] = [1, 0, 0, 1] * 16"))
     assert psnr(before, picture(small)) < 30
 
 
