@@ -109,7 +109,7 @@ farm-test: ## the tests of batches, on this machine and on a Slurm of our own, a
 	@$(AGENT) -m pytest -q -m farm $(ARGS)
 
 .PHONY: evaluation-test
-evaluation-test: ## the tests of evaluations, which need torch and other packages (400 MB)
+evaluation-test: ## what whole runs score, and the tests of metrics, which need torch and other packages (400 MB)
 	$(call set-up,test)
 	$(call set-up,evaluation)
 	@$(AGENT) -m pytest -q -m evaluation $(ARGS)

@@ -27,6 +27,8 @@ from agent.tools.scene import NoInput, measure
 from agent.tools.workbench import Workbench
 from sandbox.folders import ROOT
 
+pytestmark = pytest.mark.evaluation
+
 SCRIPTED = Path(__file__).resolve().parents[1] / "fakes" / "run_scripted.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SCRIPTED.parent}"}
 CLEARLY = 25

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.blender, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.blender, pytest.mark.timeout(900), pytest.mark.evaluation]
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDING = ROOT / "examples" / "toy_train_run"

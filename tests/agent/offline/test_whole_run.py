@@ -12,7 +12,7 @@ from PIL import Image
 from agent.evaluation.measures import measure
 from agent.picture import read_reference
 
-pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.blender, pytest.mark.timeout(300), pytest.mark.evaluation]
 
 
 @pytest.fixture(scope="module", params=["blocks", "table"])
