@@ -112,11 +112,12 @@ def test_a_run_that_is_suspended_with_all_its_processes_goes_on(undisturbed, pic
 
 
 WALL_CLOCK = {
-    "agent/console.py", "agent/farm/batch.py", "agent/farm/outcomes.py", "agent/models/claude_failures.py",
-    "agent/runs/budget.py", "agent/runs/folder.py", "agent/runs/journal.py", "agent/runs/lease.py",
-    "sandbox/remembered.py",
+    "agent/console.py", "agent/experiments/command.py", "agent/farm/batch.py", "agent/farm/outcomes.py",
+    "agent/models/claude_failures.py", "agent/runs/budget.py", "agent/runs/folder.py", "agent/runs/journal.py",
+    "agent/runs/lease.py", "sandbox/confinement/canaries.py", "sandbox/remembered.py", "sandbox/scratch.py",
 }  # fmt: skip
-"""What reads it: to say when something was; names; ages that may be wrong (above); a service's own dates."""
+"""What reads it: to say when something was; names; ages that may be wrong (above, and those of what killed processes
+left); a service's own dates."""
 
 
 def test_nothing_else_goes_by_the_wall_clock():

@@ -70,7 +70,7 @@ class Walk:
 
     def needs_all_of(self, seen):
         """In the middle of a stage, when the disk is full, whatever was seen in it may be gone back to."""
-        self.store.prune(lambda: False)
+        self.store.prune(lambda freed: False)
         assert all(self.store.path(one.id).exists() for one in seen)
 
     def conclude(self, head, stage):
@@ -80,7 +80,7 @@ class Walk:
         self.accepted.add(head.id)
         self.store.can_spare(spare_snapshots(read_journal(self.path), self.store))
         if self.draw(True, False):
-            self.store.prune(lambda: False)
+            self.store.prune(lambda freed: False)
             self.agrees()
 
     def agrees(self):
@@ -108,7 +108,7 @@ class Walk:
             head, _ = self.rounds(head, stage)
             self.conclude(head, stage)
         self.journal.note("result", result={"snapshot": head.id})
-        self.store.prune(lambda: False)
+        self.store.prune(lambda freed: False)
 
     def rollout(self, begun, number):
         head, seen = self.rounds(begun, "initialisation", number)
