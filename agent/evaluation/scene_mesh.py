@@ -61,14 +61,6 @@ class SceneMesh:
             count += len(one.vertices)
         return np.concatenate(vertices), np.concatenate(triangles)
 
-    def parted(self, vertices: NDArray[np.floating]) -> dict[str, Vertices]:
-        """Of vertices in the order of `joined`, those of each object. ValueError where they are more or fewer."""
-        ends = np.cumsum([len(one.vertices) for one in self.objects], dtype=int)
-        if vertices.shape != (ends[-1] if len(ends) else 0, 3):
-            raise ValueError(f"{vertices.shape} vertices of a mesh of {ends[-1:]}")
-        parts = np.split(vertices.astype(np.float32), ends[:-1]) if len(ends) else []
-        return {one.name: part for one, part in zip(self.objects, parts, strict=True)}
-
 
 def read_objects(reply: SurfacesReply, payloads: Sequence[bytes]) -> tuple[ObjectMesh, ...]:
     """By name. Raises ProtocolViolated for what cannot be: wrong sizes, vertices that are not there. Vertices that are

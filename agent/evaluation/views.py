@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast
@@ -51,6 +50,7 @@ from protocol.models import (
 from sandbox.calling import command
 from sandbox.discovery import Blender
 from sandbox.pool import Pool
+from sandbox.scratch import temporary_folder
 from sandbox.snapshots import reader_digest
 from sandbox.worker import Worker
 
@@ -305,7 +305,7 @@ class FinishedScene:
     def _open_pool(self) -> Pool:
         if self._pool is not None:
             return self._pool
-        aside = Path(self._lifetime.enter_context(tempfile.TemporaryDirectory(prefix="seig-evaluate-")))
+        aside = self._lifetime.enter_context(temporary_folder())
         alone = self._config.model_copy(update={"standby": False})
         return self._lifetime.enter_context(pool_of(RunFolder(aside), alone, self.blender))[0]
 

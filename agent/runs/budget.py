@@ -74,7 +74,8 @@ class Ledger:
             self._count(entry)
 
     def knows(self, key: str) -> bool:
-        """Whether the reply under this key is booked, as far as its lines say which they are of."""
+        """Whether the reply under this key is booked, as far as lines say which they are of; a call whose reply nobody
+        saw may have been made again."""
         return key in self._keys or "" in self._keys
 
     def check(self) -> None:
@@ -142,7 +143,7 @@ class Ledger:
         }
         with self._lock:
             self.room.patiently(lambda: self._append(json.dumps(entry).encode() + b"\n"))
-            self._keys.add(key)
+            self._keys |= {key} if answered else set()
             self._calls += 1
             self._tokens += sum(tokens.values())
             self._usd = None if self._usd is None or usage.usd is None else self._usd + usage.usd
@@ -161,7 +162,7 @@ class Ledger:
         return Spending(calls=self._calls, tokens=self._tokens, usd=self._usd, minutes=minutes)
 
     def _count(self, entry: _Entry) -> None:
-        self._keys.add(entry.key)
+        self._keys |= {entry.key} if entry.answered else set()
         self._calls += 1
         self._tokens += sum(entry.tokens.values())
         self._usd = None if self._usd is None or entry.usd is None else self._usd + entry.usd
@@ -181,6 +182,7 @@ class _Entry(BaseModel):
     """What sums need of a line."""
 
     key: str = ""
+    answered: bool = True
     tokens: dict[str, int]
     usd: float | None
     minutes: float

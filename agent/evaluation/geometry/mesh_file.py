@@ -9,7 +9,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from agent.evaluation.data import MeshFile
 from agent.evaluation.geometry.mesh import MOST_FILE_BYTES, TriangleMesh, load_mesh
 from agent.evaluation.geometry.needs import needs
 from agent.evaluation.score import Unavailable
+from sandbox.scratch import temporary_folder
 
 FORMATS = (".glb", ".gltf", ".obj", ".ply")
 READ_S = 120.0
@@ -32,8 +32,8 @@ def read_mesh(file: MeshFile) -> TriangleMesh:
     if importlib.util.find_spec("trimesh") is None:
         raise needs("trimesh")
     _check(file.path)
-    with tempfile.TemporaryDirectory(prefix="seig-mesh-") as folder:
-        written = Path(folder) / "mesh.npz"
+    with temporary_folder() as folder:
+        written = folder / "mesh.npz"
         _read(file.path, written)
         mesh = load_mesh(written)
     return mesh if file.up == "Z" else mesh.with_vertices(mesh.vertices @ Y_TO_Z_UP.T)
