@@ -55,7 +55,8 @@ def _in_temporary() -> Path:
 
 def _usable(folder: Path) -> bool:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The Blenders in a checkout are for all who may read the checkout.
+        folder.mkdir(mode=0o755 if folder == CHECKOUT_STATE else 0o700, parents=True, exist_ok=True)
     except OSError:
         return False
     return os.access(folder, os.W_OK | os.X_OK) and _ours(folder)

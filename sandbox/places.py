@@ -100,7 +100,7 @@ def wheels() -> Iterator[Candidate]:
     """Environments of this checkout that hold one, best first."""
     for environment in environments():
         python = environment / "bin" / "python"
-        if os.path.exists(python) and not (environment / UNFINISHED).exists():
+        if os.path.exists(python) and not os.path.exists(environment / UNFINISHED):
             yield Candidate(python, "wheel", "wheel")
 
 

@@ -36,11 +36,11 @@ class Scratch:
         place = parent()
         remove_abandoned(place)
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+            while (made := _made(place)) is None:
+                pass
         except OSError as error:
             raise SetupFailed(f"no temporary folder can be made: {error}", "Look at TMPDIR.") from error
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.folder, self._lock = made
         self._numbers = itertools.count(1)
 
     def folders(self) -> tuple[Path, Path]:
@@ -67,6 +67,18 @@ def temporary_folder() -> Iterator[Path]:
         yield inner
     finally:
         scratch.close()
+
+
+def _made(place: Path) -> tuple[Path, int] | None:
+    """A folder and its lock, held; None where another process took it for abandoned before it was locked."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(folder / "lock")):
+            return folder, lock
+    os.close(lock)
+    return None
 
 
 def remove(folder: Path) -> None:

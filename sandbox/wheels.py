@@ -5,6 +5,7 @@ Standard library only, down to Python 3.8: the set-up imports this before anythi
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def environments() -> list[Path]:
     """Those that are here, finished or not: the first default, then the newest."""
     here = sorted(folders.CHECKOUT_STATE.glob("bpy-*"), key=_numbers, reverse=True)
     former = [folders.CHECKOUT_STATE / "bpy"]  # where the one wheel was that there used to be
-    return [*sorted(here, key=lambda folder: folder != environment(DEFAULTS[0])), *filter(Path.is_dir, former)]
+    return [*sorted(here, key=lambda folder: folder != environment(DEFAULTS[0])), *filter(os.path.isdir, former)]
 
 
 def lock(version: str) -> Path:

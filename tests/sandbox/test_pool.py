@@ -13,7 +13,7 @@ from fake_blender import adding, fake
 
 from protocol.errors import BlenderError, BreakerOpen, SetupFailed
 from sandbox.pool import Pool
-from sandbox.scratch import PREFIX, Scratch, remove_abandoned
+from sandbox.scratch import PREFIX, Scratch, remove_abandoned, temporary_folder
 
 
 @pytest.fixture
@@ -144,6 +144,21 @@ def test_what_a_killed_pool_left_is_removed_by_the_next_and_the_living_is_left_a
     assert living.folder.exists() and not dead.exists()
     living.close()
     assert not living.folder.exists()
+
+
+def test_folders_made_at_the_same_time_do_not_take_each_other_for_abandoned():
+    def make_many():
+        for _ in range(200):
+            with temporary_folder() as folder:
+                made.append(folder.is_dir())
+
+    made: list[bool] = []
+    threads = [threading.Thread(target=make_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 800 and all(made)
 
 
 def test_a_folder_whose_process_was_killed_before_it_was_locked_goes_after_a_while(tmp_path):

@@ -80,3 +80,25 @@ def test_an_ordinary_user_with_a_home_of_no_use_keeps_things_among_the_temporary
     assert done.returncode == 0, done.stderr
     kept = home / done.stdout.strip().rpartition("/")[2]
     assert kept.name.startswith("seig-") and stat.S_IMODE(kept.stat().st_mode) == 0o700
+
+
+def test_what_is_kept_in_a_checkout_is_for_all_who_may_read_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "CHECKOUT_STATE", tmp_path / ".blender")
+    assert stat.S_IMODE(folders.state_folder().stat().st_mode) == 0o755
+
+
+def test_a_checkouts_folder_that_is_closed_to_us_has_no_wheels_for_us(tmp_path):
+    home, closed = tmp_path / "user", tmp_path / "closed"
+    home.mkdir()
+    closed.mkdir()
+    closed.chmod(0o700)
+    if os.getuid() != 0 or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        lacking("root that may make a mount namespace")
+    look = (
+        "import pathlib; from sandbox import folders, places; "
+        f"folders.CHECKOUT_STATE = pathlib.Path({str(closed)!r}); print(list(places.wheels()))"
+    )
+    needed = [*paths.of_python(Path(sys.executable)), tmp_path]
+    command = [sys.executable, "-c", look]
+    done = ordinary_user.run(command, home, needed, cwd=folders.ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
