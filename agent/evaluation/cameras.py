@@ -1,7 +1,6 @@
 """Owns what is computed of cameras: their size, what they see of points, and how they stand in another world.
 
-A similarity is a 4×4 matrix that turns, moves and scales alike in all directions: from the reconstruction's world to
-the reference's.
+Similarities are those from the reconstruction's world to the reference's.
 """
 
 from __future__ import annotations
@@ -9,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.evaluation.data import Camera, Matrix
 from agent.evaluation.score import Unavailable
+from agent.evaluation.similarity import Floats, inverse, rows, scale_of
 from protocol.models import PinholeView
-
-Floats = NDArray[np.float64]
-
-ALMOST = 1e-3
-"""How far a similarity's axes may be from perpendicular and equally long."""
 
 
 def scaled(camera: Camera, long_px: int) -> Camera:
@@ -49,19 +43,6 @@ def projected(camera: Camera, points: Floats) -> Floats:
     return np.stack([x, y, depth], axis=1)
 
 
-def applied(matrix: Matrix, points: Floats) -> Floats:
-    """N×3 points after a 4×4 matrix."""
-    rows = np.asarray(matrix, np.float64)
-    moved: Floats = points @ rows[:3, :3].T + rows[:3, 3]
-    return moved
-
-
-def inverse(matrix: Matrix) -> Matrix:
-    """Of a similarity; ValueError for what is none."""
-    _scale_of(np.asarray(matrix, np.float64))
-    return _rows(np.linalg.inv(np.asarray(matrix, np.float64)))
-
-
 def view_of(camera: Camera, moved: Matrix | None) -> PinholeView:
     """What shows a scene as `camera` sees it once it is `moved`, together with its lights and its world.
 
@@ -71,30 +52,13 @@ def view_of(camera: Camera, moved: Matrix | None) -> PinholeView:
     to_world = np.asarray(camera.to_world, np.float64)
     if moved is not None:
         to_world = np.asarray(inverse(moved), np.float64) @ to_world
-    to_world[:3, :3] /= _scale_of(to_world)
+    to_world[:3, :3] /= scale_of(to_world)
     longer = max(camera.width_px, camera.height_px)
     return PinholeView(
-        to_world=_rows(to_world),
+        to_world=rows(to_world),
         focal=camera.focal_px / longer,
         center=(camera.center_px[0] / camera.width_px, camera.center_px[1] / camera.height_px),
     )
-
-
-def _scale_of(matrix: Floats) -> float:
-    """By which a similarity enlarges."""
-    axes = matrix[:3, :3]
-    volume = float(np.linalg.det(axes)) if np.isfinite(matrix).all() else 0.0
-    scale = float(np.cbrt(volume))
-    if scale <= 0.0 or not np.array_equal(matrix[3], (0.0, 0.0, 0.0, 1.0)):
-        raise ValueError(f"no similarity: {matrix.tolist()}")
-    if np.abs(axes.T @ axes / scale**2 - np.eye(3)).max() > ALMOST:
-        raise ValueError(f"no similarity, its axes are not alike: {matrix.tolist()}")
-    return scale
-
-
-def _rows(matrix: Floats) -> Matrix:
-    first, second, third, fourth = (tuple(map(float, row)) for row in matrix)
-    return (first, second, third, fourth)  # type: ignore[return-value]
 
 
 # ── a common frame without a mesh ─────────────────────────────────────────────────────────────────────────────────────
@@ -118,7 +82,7 @@ def by_camera(own: Camera, depth_m: float, reference: Camera, novel: Sequence[Ca
     moved = np.eye(4)
     moved[:3, :3] = scale * there[:3, :3] @ here[:3, :3].T
     moved[:3, 3] = center - moved[:3, :3] @ own_center
-    return _rows(moved)
+    return rows(moved)
 
 
 def _nearest_to_axes(cameras: Sequence[Camera]) -> Floats:

@@ -16,8 +16,8 @@ from agent.evaluation.finding import Run
 from agent.evaluation.matching import Matched, Subject, match
 from agent.evaluation.report import Outcome, Report, Row
 from agent.evaluation.score import MetricFacts, PictureMetric, Score, Weights
-from agent.evaluation.scoring import ONE_THREAD, Bench, Sat, Scored, Sitting, measure_prepared, merged, prepare
-from agent.evaluation.stagewise import Calibration, Cost, StageRun, costs_of, stage_renders, stage_rows
+from agent.evaluation.scoring import ONE_THREAD, Measured, Meter, Scored, ToMeasure, measure_prepared, merged, prepare
+from agent.evaluation.stagewise import Calibration, Cost, StageRun, costs_of, stage_renders, stage_rows, unmeasured
 from agent.evaluation.statistics import RESAMPLES, SEED, comparisons_of, summaries_of
 from agent.evaluation.weight_free import weight_free
 
@@ -29,12 +29,12 @@ Picture = tuple[str, str]
 """Caption, and a small JPEG in base64."""
 
 
-Measure = Callable[[Sitting], Sat]
+Measure = Callable[[ToMeasure], Measured]
 """By every metric that there is."""
 
 
 @dataclass(frozen=True)
-class Came:
+class AddedToRun:
     """What is known of a run beyond its render."""
 
     scores: tuple[Score, ...] = ()
@@ -43,8 +43,10 @@ class Came:
 
 
 @dataclass(frozen=True)
-class Added:
-    runs: Mapping[Path, Came] = field(default_factory=dict)
+class AddedScores:
+    """Of one picture."""
+
+    runs: Mapping[Path, AddedToRun] = field(default_factory=dict)
     """By the run's folder."""
     trivial: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     """Of the trivial answers, by name."""
@@ -56,7 +58,7 @@ class Addition(Protocol):
     @property
     def facts(self) -> tuple[MetricFacts, ...]: ...
 
-    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> Added:
+    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> AddedScores:
         """Of a picture, its runs that are finished and have a render, and what is known of another scene."""
         ...
 
@@ -95,7 +97,7 @@ class _Plan:
     """Method, run, stage."""
     another: Item | None
     """What is known of another scene."""
-    sitting: Sitting | None
+    to_measure: ToMeasure | None
     """None where there is no reference."""
 
 
@@ -104,23 +106,22 @@ def evaluate(question: Question) -> Evaluation:
     if not matched.subjects:
         name = question.data.name if question.data else ""
         raise UsageError(f"none of the runs is of a picture of {name}.", "Name the data set that they were made from.")
-    learned = Bench(question.learned, question.weights, question.size_px)
-    light = Bench(weight_free(question.size_px), Weights(None), question.size_px)
+    learned = Meter(question.learned, question.weights, question.size_px)
+    light = Meter(weight_free(question.size_px), Weights(None), question.size_px)
 
-    def measure(sitting: Sitting) -> Sat:
-        sat = light.measure(sitting)
-        return sat if learned.is_empty or sat.reason else merged(sat, learned.measure(sitting, with_pictures=False))
+    def measure(asked: ToMeasure) -> Measured:
+        return _with_learned(light.measure(asked), asked, learned)
 
     plans = [_plan(matched.subjects, number, question.by_stage) for number in range(len(matched.subjects))]
-    answers = _measured([plan.sitting for plan in plans if plan.sitting is not None], learned, question.size_px)
+    answers = _measured([plan.to_measure for plan in plans if plan.to_measure is not None], learned, question.size_px)
     rows: list[tuple[Row, tuple[Picture, ...]]] = []
     stages: list[StageRun] = []
     for number, plan in enumerate(plans, 1):
-        sat = next(answers) if plan.sitting is not None else Sat(reason=UNSCORED)
-        seen = _seen(plan, sat)
-        added = [one.of(plan.subject, seen, plan.another, measure) for one in question.additions if not sat.reason]
-        rows += _rows(plan, sat, added)
-        stages += _stages(plan, sat)
+        measured = next(answers) if plan.to_measure is not None else Measured(reason=UNSCORED)
+        seen = _seen(plan, measured)
+        added = [one.of(plan.subject, seen, plan.another, measure) for one in question.additions if not measured.reason]
+        rows += _rows(plan, measured, added)
+        stages += _stages(plan, measured)
         question.tell(f"{number} of {len(plans)} pictures measured: {plan.subject.id}")
     metrics = (*weight_free(question.size_px), *question.learned)
     facts = (*(one.facts for one in metrics), *(facts for one in question.additions for facts in one.facts))
@@ -152,7 +153,7 @@ def _report(
         rows=tuple(rows),
         unmatched=matched.unmatched,
         without_run=matched.without_run,
-        notes=question.data.notes if question.data else (),
+        notes=(*(question.data.notes if question.data else ()), *unmeasured(stages)),
     )
 
 
@@ -162,42 +163,50 @@ def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
     finished = [(method, run) for method, run in subject.runs if run.state == "finished"]
     runs = tuple(run for _, run in finished)
     if subject.view is None:
-        return _Plan(subject=subject, finished=runs, stages=(), another=None, sitting=None)
+        return _Plan(subject=subject, finished=runs, stages=(), another=None, to_measure=None)
     laid = [(method, run, *one) for method, run in finished for one in stage_renders(run.folder)] if by_stage else []
     others = (one for one in (*subjects[number + 1 :], *subjects[:number]) if _is_another_scene(one, subject))
     other = next(others, None)
-    sitting = Sitting(
+    to_measure = ToMeasure(
         view=subject.view,
         another=other.view if other else None,
         renders=(*(run.render for run in runs), *(path for *_, path in laid)),
         shown=len(runs),
     )
     stages = tuple((method, run, stage) for method, run, stage, _ in laid)
-    return _Plan(subject=subject, finished=runs, stages=stages, another=other.item if other else None, sitting=sitting)
+    return _Plan(
+        subject=subject, finished=runs, stages=stages, another=other.item if other else None, to_measure=to_measure
+    )
 
 
 def _is_another_scene(one: Subject, subject: Subject) -> bool:
     return one.view is not None and (not subject.group or one.group != subject.group)
 
 
-def _measured(sittings: Sequence[Sitting], learned: Bench, size_px: int) -> Iterator[Sat]:
-    for sitting, sat in zip(sittings, _measured_light(sittings, size_px), strict=True):
-        yield sat if learned.is_empty or sat.reason else merged(sat, learned.measure(sitting, with_pictures=False))
+def _measured(every: Sequence[ToMeasure], learned: Meter, size_px: int) -> Iterator[Measured]:
+    for asked, measured in zip(every, _measured_light(every, size_px), strict=True):
+        yield _with_learned(measured, asked, learned)
 
 
-def _measured_light(sittings: Sequence[Sitting], size_px: int) -> Iterator[Sat]:
+def _with_learned(measured: Measured, asked: ToMeasure, learned: Meter) -> Measured:
+    if learned.is_empty or measured.reason:
+        return measured
+    return merged(measured, learned.measure(asked, with_pictures=False))
+
+
+def _measured_light(every: Sequence[ToMeasure], size_px: int) -> Iterator[Measured]:
     """In as many processes as there are cores; what is measured lies in files, so little goes to and fro."""
-    if len(sittings) < FEW:
-        bench = Bench(weight_free(size_px), Weights(None), size_px)
-        yield from map(bench.measure, sittings)
+    if len(every) < FEW:
+        meter = Meter(weight_free(size_px), Weights(None), size_px)
+        yield from map(meter.measure, every)
         return
-    workers = min(len(sittings), len(os.sched_getaffinity(0)))
+    workers = min(len(every), len(os.sched_getaffinity(0)))
     fresh = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=fresh, initializer=prepare, initargs=(size_px,))
     before = dict(os.environ)
     os.environ.update(ONE_THREAD)  # inherited by the processes, which begin with the first work
     try:
-        came = pool.map(measure_prepared, sittings)
+        came = pool.map(measure_prepared, every)
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -208,28 +217,28 @@ def _measured_light(sittings: Sequence[Sitting], size_px: int) -> Iterator[Sat]:
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def _seen(plan: _Plan, sat: Sat) -> frozenset[Path]:
+def _seen(plan: _Plan, measured: Measured) -> frozenset[Path]:
     """The finished runs whose render could be measured."""
-    return frozenset(run.folder for run, one in zip(plan.finished, sat.renders, strict=False) if not one.reason)
+    return frozenset(run.folder for run, one in zip(plan.finished, measured.renders, strict=False) if not one.reason)
 
 
-def _rows(plan: _Plan, sat: Sat, added: Sequence[Added]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:
+def _rows(plan: _Plan, measured: Measured, added: Sequence[AddedScores]) -> Iterator[tuple[Row, tuple[Picture, ...]]]:
     """Of a subject's runs, then of the trivial answers to it."""
     subject = plan.subject
-    came = {run.folder: one for run, one in zip(plan.finished, sat.renders, strict=False)}
+    came = {run.folder: one for run, one in zip(plan.finished, measured.renders, strict=False)}
     for method, run in subject.runs:
         more = [one.runs[run.folder] for one in added if run.folder in one.runs]
-        yield _row_of(subject, method, run, came.get(run.folder, Scored(reason=sat.reason)), more, sat)
-    for name, scored in sat.trivial:
+        yield _row_of(subject, method, run, came.get(run.folder, Scored(reason=measured.reason)), more, measured)
+    for name, scored in measured.trivial:
         place = {"id": subject.id, "picture": subject.id, "group": subject.group}
         more_scores = (score for one in added for score in one.trivial.get(name, ()))
         yield Row(method=name, trivial=True, scores=(*scored.scores, *more_scores), **place), ()
 
 
 def _row_of(
-    subject: Subject, method: str, run: Run, came: Scored, more: Sequence[Came], sat: Sat
+    subject: Subject, method: str, run: Run, came: Scored, more: Sequence[AddedToRun], measured: Measured
 ) -> tuple[Row, tuple[Picture, ...]]:
-    outcome = run.state if run.state != "finished" else _outcome(came, sat)
+    outcome = run.state if run.state != "finished" else _outcome(came, measured)
     row = Row(
         method=method,
         id=run.id,
@@ -248,17 +257,17 @@ def _row_of(
     return row, (*came.pictures, *(picture for one in more for picture in one.pictures))
 
 
-def _outcome(came: Scored, sat: Sat) -> Outcome:
+def _outcome(came: Scored, measured: Measured) -> Outcome:
     """Of a run that is finished."""
-    return "unscored" if sat.reason else "failed" if came.reason else "scored"
+    return "unscored" if measured.reason else "failed" if came.reason else "scored"
 
 
-def _stages(plan: _Plan, sat: Sat) -> Iterator[StageRun]:
-    """What the sitting has after the renders of the runs."""
+def _stages(plan: _Plan, measured: Measured) -> Iterator[StageRun]:
+    """What was measured after the renders of the runs."""
     costs: dict[Path, dict[str, Cost]] = {}
     for _, run, _ in plan.stages:
         own = [stage for _, other, stage in plan.stages if other is run]
         costs[run.folder] = costs_of(run.folder / "ledger.jsonl", own)
-    for (method, run, stage), came in zip(plan.stages, sat.renders[len(plan.finished) :], strict=False):
+    for (method, run, stage), came in zip(plan.stages, measured.renders[len(plan.finished) :], strict=False):
         place = {"method": method, "run": str(run.folder), "picture": plan.subject.id, "stage": stage}
         yield StageRun(scores=came.scores, cost=costs[run.folder].get(stage, Cost()), **place)

@@ -26,11 +26,14 @@ PSNR_CAP_DB = 99.0
 """What equal pictures score."""
 RATIO_CAP = 99.0
 SSIM_WINDOW_PX, SSIM_SIGMA_PX = 11, 1.5
+MIDDLE = np.float32(127.5)
+"""Of the levels of a channel."""
 SSIM_C1, SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 _canny: Callable[..., Any] = feature.canny
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 
 
 class Measures(Value):
@@ -166,10 +169,19 @@ class Moments:
     def __init__(self, rgb: Rgb) -> None:
         """A side shorter than the window is first extended to it by mirroring."""
         padding = [(0, max(0, SSIM_WINDOW_PX - side)) for side in rgb.shape[:2]] + [(0, 0)]
-        channels = np.pad(rgb, padding, mode="symmetric").transpose(2, 0, 1)
-        self.values: Floats = np.ascontiguousarray(channels, dtype=np.float64)
-        self.mean = _windowed(self.values)
-        self.square = _windowed(self.values**2)
+        padded = np.pad(rgb, padding, mode="symmetric").astype(np.float32) - MIDDLE
+        self.channels = tuple(_ChannelMoments(channel) for channel in padded.transpose(2, 0, 1))
+
+
+class _ChannelMoments:
+    """One channel at a time stays in the processor's cache, which is half of the speed."""
+
+    def __init__(self, values: Floats32) -> None:
+        """Less `MIDDLE`: in single precision a variance is the small difference of large squares."""
+        self.values = np.ascontiguousarray(values)
+        mean = _windowed(self.values)
+        self.variance = _windowed(self.values**2) - mean**2
+        self.centered, self.mean = mean, mean + MIDDLE
 
 
 def ssim(first: Rgb, second: Rgb) -> float:
@@ -179,11 +191,14 @@ def ssim(first: Rgb, second: Rgb) -> float:
 
 def ssim_of(first: Moments, second: Moments) -> float:
     """Where the whole window lies in the picture."""
-    means, squares = first.mean * second.mean, first.mean**2 + second.mean**2
-    covariance = _windowed(first.values * second.values) - means
-    variances = first.square + second.square - squares
-    likeness = (2.0 * means + SSIM_C1) * (2.0 * covariance + SSIM_C2)
-    return _short((likeness / ((squares + SSIM_C1) * (variances + SSIM_C2))).mean())
+    return _short(float(np.mean([_ssim_of(*pair) for pair in zip(first.channels, second.channels, strict=True)])))
+
+
+def _ssim_of(first: _ChannelMoments, second: _ChannelMoments) -> float:
+    covariance = _windowed(first.values * second.values) - first.centered * second.centered
+    likeness = (2.0 * first.mean * second.mean + SSIM_C1) * (2.0 * covariance + SSIM_C2)
+    most = (first.mean**2 + second.mean**2 + SSIM_C1) * (first.variance + second.variance + SSIM_C2)
+    return float((likeness / most).mean(dtype=np.float64))
 
 
 @lru_cache(maxsize=4)
@@ -191,11 +206,11 @@ def moments_of_reference(side: Side) -> Moments:
     return Moments(side.rgb)
 
 
-def _windowed(values: Floats) -> Floats:
-    """Means under the Gaussian window, of each channel."""
+def _windowed(values: Floats32) -> Floats32:
+    """Means under the Gaussian window."""
     reach = SSIM_WINDOW_PX // 2
-    found: Floats = ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=reach, axes=(1, 2))
-    return found[:, reach:-reach, reach:-reach]
+    found: Floats32 = ndimage.gaussian_filter(values, SSIM_SIGMA_PX, radius=reach)
+    return found[reach:-reach, reach:-reach]
 
 
 def iou(first: Mask, second: Mask) -> float:
@@ -259,8 +274,13 @@ def mean_color(pixels: Rgb) -> Vector | None:
     """Of a list of pixels, as sRGB; None for an empty one."""
     if not len(pixels):
         return None
-    red, green, blue = pixels.reshape(-1, 3).mean(axis=0, dtype=np.float64) / 255.0
+    red, green, blue = _levels_of(pixels) @ np.arange(256) / len(pixels) / 255.0
     return (_short(red), _short(green), _short(blue))
+
+
+def _levels_of(pixels: Rgb) -> NDArray[np.int64]:
+    """3 × 256: of each channel, how many of a list of pixels have each level."""
+    return np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
 
 
 def _luminances(pixels: Rgb) -> Floats:
@@ -268,9 +288,15 @@ def _luminances(pixels: Rgb) -> Floats:
     return found
 
 
+def _mean_luminance(pixels: Rgb) -> float:
+    if not len(pixels):
+        return 0.0
+    return float(_levels_of(pixels) @ _LINEAR @ (0.2126, 0.7152, 0.0722)) / len(pixels)
+
+
 def luminance_ratio(target: Rgb, render: Rgb) -> float:
     """1 for two blacks; a capped number where only the reference is black."""
-    wanted, got = (float(_luminances(pixels).mean()) if len(pixels) else 0.0 for pixels in (target, render))
+    wanted, got = (_mean_luminance(pixels) for pixels in (target, render))
     if wanted < 1e-6:
         return 1.0 if got < 1e-6 else RATIO_CAP
     return _short(min(RATIO_CAP, got / wanted))

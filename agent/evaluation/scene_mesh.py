@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.evaluation.geometry.mesh import TriangleMesh
 from agent.evaluation.measures import object_ids
 from agent.scene_graph import SceneGraph
 from protocol.errors import ProtocolViolated
@@ -51,15 +52,9 @@ class SceneMesh:
     left_out: Mapping[str, str]
     """Name → why it does not count."""
 
-    def joined(self) -> tuple[Vertices, Triangles]:
+    def joined(self) -> TriangleMesh:
         """All objects as one mesh."""
-        vertices, triangles = [np.zeros((0, 3), np.float32)], [np.zeros((0, 3), np.int32)]
-        count = 0
-        for one in self.objects:
-            vertices.append(one.vertices)
-            triangles.append(one.triangles + np.int32(count))
-            count += len(one.vertices)
-        return np.concatenate(vertices), np.concatenate(triangles)
+        return TriangleMesh.joined((one.name, one.vertices, one.triangles) for one in self.objects)
 
 
 def read_objects(reply: SurfacesReply, payloads: Sequence[bytes]) -> tuple[ObjectMesh, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 from agent.errors import InputUnreadable, RunError
 from agent.evaluation.cameras import scaled
 from agent.evaluation.data import Camera, Item, Matrix, MeshFile, View
-from agent.evaluation.evaluating import Added, Came, Measure, Picture
+from agent.evaluation.evaluating import AddedScores, AddedToRun, Measure, Picture
 from agent.evaluation.finding import Run
 from agent.evaluation.geometry.mesh import TriangleMesh, surface_of
 from agent.evaluation.geometry.mesh_file import read_mesh
@@ -27,11 +27,12 @@ from agent.evaluation.geometry.registration import FACTS as SHAPE
 from agent.evaluation.geometry.registration import Registered, Registration, register
 from agent.evaluation.kept import Kept
 from agent.evaluation.matching import Subject
+from agent.evaluation.open_scene import SceneFailed
 from agent.evaluation.scene_mesh import Vertices
 from agent.evaluation.score import MetricFacts, Score, Unavailable
-from agent.evaluation.scoring import Scored, Sitting
+from agent.evaluation.scoring import Scored, ToMeasure
 from agent.evaluation.trivial import ANOTHER
-from agent.evaluation.views import FinishedScene, SceneFailed, opened
+from agent.evaluation.views import FinishedScene, opened
 from agent.runs.journal import write_atomically
 from protocol.errors import BlenderError
 
@@ -72,16 +73,16 @@ class SceneScores:
     def facts(self) -> tuple[MetricFacts, ...]:
         return scene_facts(self.metrics)
 
-    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> Added:
+    def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> AddedScores:
         """Of one picture's runs, and of the trivial answers to it. `another`: what is known of another scene."""
         item = subject.item
         if item is None or (item.mesh is None and not any(view.camera for view in item.novel)):
-            return Added()
+            return AddedScores()
         sight = _Sight(self, item, another, measure)
         came = {
             run.folder: sight.of(method, run) if run.folder in seen else sight.lost() for method, run in subject.runs
         }
-        return Added(runs=came, trivial=sight.trivial())
+        return AddedScores(runs=came, trivial=sight.trivial())
 
 
 class _Sight:
@@ -93,7 +94,7 @@ class _Sight:
         self._target = _mesh(item.mesh)
         self._novel = [view for view in item.novel if view.camera is not None]
 
-    def of(self, method: str, run: Run) -> Came:
+    def of(self, method: str, run: Run) -> AddedToRun:
         """Whatever cannot be had is said so, figure by figure."""
         try:
             with opened(run.folder, kept=self._asked.out / "kept") as scene:
@@ -101,18 +102,18 @@ class _Sight:
         except InputUnreadable as error:
             return self.lost(str(error))
         except (RunError, BlenderError) as error:  # this machine's doing
-            return Came(scores=_none(self._asked.facts, str(error)))
+            return AddedToRun(scores=_none(self._asked.facts, str(error)))
 
-    def lost(self, reason: str = "the run has no scene") -> Came:
+    def lost(self, reason: str = "the run has no scene") -> AddedToRun:
         """Of a run without a scene that can be seen: its own doing, in all that could have been had of one."""
         shape = _none(SHAPE, reason, is_fault=True) if not isinstance(self._target, str) else ()
         aligned = self._everywhere(reason, ALIGNED) if shape and self._item.reference.camera else ()
-        return Came(scores=(*shape, *aligned, *(self._everywhere(reason, ("novel",)) if self._novel else ())))
+        return AddedToRun(scores=(*shape, *aligned, *(self._everywhere(reason, ("novel",)) if self._novel else ())))
 
     def _everywhere(self, reason: str, ways: Iterable[str]) -> list[Score]:
         return [score for how in ways for score in _named(_none(self._asked.metrics, reason, is_fault=True), how)]
 
-    def _looked_at(self, scene: FinishedScene, folder: Path) -> Came:
+    def _looked_at(self, scene: FinishedScene, folder: Path) -> AddedToRun:
         registered, shape = self._shape(scene)
         notes = [f"{name} does not count: {why}" for name, why in sorted(scene.mesh.left_out.items())]
         if registered:
@@ -120,11 +121,11 @@ class _Sight:
             notes += [*registered.registration.notes, f"Chamfer of two samplings of its reference: {floor:.4f}"]
         aligned, pictures = self._aligned(scene, registered, folder)
         novel, more, placed = self._from_novel_views(scene, registered, folder)
-        return Came(scores=(*shape, *aligned, *novel), pictures=(*pictures, *more), notes=(*notes, *placed))
+        return AddedToRun(scores=(*shape, *aligned, *novel), pictures=(*pictures, *more), notes=(*notes, *placed))
 
     # ── shape ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _shape(self, scene: FinishedScene) -> tuple[Registered | None, tuple[Score, ...]]:
-        own = TriangleMesh.joined((one.name, one.vertices, one.triangles) for one in scene.mesh.objects)
+        own = scene.mesh.joined()
         if isinstance(self._target, str):
             return None, _none(SHAPE, self._target)
         try:
@@ -170,7 +171,7 @@ class _Sight:
         if not self._novel:
             return _named(_none(self._asked.metrics, "there are no novel views"), "novel"), [], []
         try:
-            placed = scene.registered(self._item, registered.registration.icp_matrix if registered else None)
+            placed = scene.placement(self._item, registered.registration.icp_matrix if registered else None)
         except (Unavailable, ValueError) as error:
             is_fault = self._item.reference.camera is not None
             return _named(_none(self._asked.metrics, str(error), is_fault=is_fault), "novel"), [], []
@@ -201,8 +202,8 @@ class _Sight:
             return _none(self._asked.metrics, str(error))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, png)
-        sat = self._measure(Sitting(view=view, another=None, renders=(path,), shown=1, with_trivial=False))
-        scored = sat.renders[0] if sat.renders else Scored(reason=sat.reason)
+        measured = self._measure(ToMeasure(view=view, another=None, renders=(path,), shown=1, with_trivial=False))
+        scored = measured.renders[0] if measured.renders else Scored(reason=measured.reason)
         return scored if scored.scores else _none(self._asked.metrics, scored.reason)
 
     # ── trivial answers ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +226,7 @@ class _Sight:
 
     def _answers(self, view: View) -> tuple[tuple[str, Scored], ...]:
         another = self._another.reference if self._another else None
-        return self._measure(Sitting(view=view, another=another, renders=(), shown=0)).trivial
+        return self._measure(ToMeasure(view=view, another=another, renders=(), shown=0)).trivial
 
 
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

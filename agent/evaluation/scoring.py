@@ -32,7 +32,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The environment of processes of which there is one for each core; read when their libraries are loaded."""
 
 
-class Sitting(Value):
+class ToMeasure(Value):
     """A reference and everything that is to be measured beside it."""
 
     view: View
@@ -56,14 +56,14 @@ class Scored(Value):
     """Caption, and a small JPEG in base64."""
 
 
-class Sat(Value):
+class Measured(Value):
     renders: tuple[Scored, ...] = ()
     trivial: tuple[tuple[str, Scored], ...] = ()
     reason: str = ""
     """Why nothing can be measured: the reference cannot be read."""
 
 
-class Bench:
+class Meter:
     """Metrics that are ready to measure at one size."""
 
     def __init__(self, metrics: Sequence[PictureMetric], weights: Weights, size_px: int) -> None:
@@ -80,18 +80,18 @@ class Bench:
     def is_empty(self) -> bool:
         return not self._ready
 
-    def measure(self, sitting: Sitting, with_pictures: bool = True) -> Sat:
+    def measure(self, asked: ToMeasure, with_pictures: bool = True) -> Measured:
         try:
-            reference = _read_view(sitting.view, self._size_px)
+            reference = _read_view(asked.view, self._size_px)
         except InputUnreadable as error:
-            return Sat(reason=str(error))
+            return Measured(reason=str(error))
         canvas = Canvas(reference, self._size_px)
-        another = _reader(sitting.another, self._size_px)
-        answers = trivial_answers(reference, another) if sitting.with_trivial else ()
-        return Sat(
+        another = _reader(asked.another, self._size_px)
+        answers = trivial_answers(reference, another) if asked.with_trivial else ()
+        return Measured(
             renders=tuple(
-                self._render(canvas, path, with_pictures and number < sitting.shown)
-                for number, path in enumerate(sitting.renders)
+                self._render(canvas, path, with_pictures and number < asked.shown)
+                for number, path in enumerate(asked.renders)
             ),
             trivial=tuple((name, Scored(scores=self._scores(canvas.pair(drawn)))) for name, drawn in answers),
         )
@@ -153,14 +153,14 @@ def _jpeg(pixels: NDArray[Any]) -> str:
 
 
 # ── in processes of their own ─────────────────────────────────────────────────────────────────────────────────────────
-_bench: Bench
+_meter: Meter
 
 
 def prepare(size_px: int) -> None:
     """Of a process that measures what needs no weights."""
-    global _bench
+    global _meter
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _bench = Bench(weight_free(size_px), Weights(None), size_px)
+    _meter = Meter(weight_free(size_px), Weights(None), size_px)
 
 
 def _end_with_parent() -> None:
@@ -170,13 +170,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def measure_prepared(sitting: Sitting) -> Sat:
-    return _bench.measure(sitting)
+def measure_prepared(asked: ToMeasure) -> Measured:
+    return _meter.measure(asked)
 
 
-def merged(first: Sat, second: Sat) -> Sat:
-    """The scores of both, of the same sitting."""
-    return Sat(
+def merged(first: Measured, second: Measured) -> Measured:
+    """The scores of both, of the same pictures."""
+    return Measured(
         renders=tuple(map(_with_scores, first.renders, second.renders)),
         trivial=tuple(
             (name, _with_scores(one, other))

@@ -7,8 +7,9 @@ from importlib import resources
 from typing import Any
 
 from agent.evaluation.evaluating import Evaluation
+from agent.evaluation.remarks import remarks
 from agent.evaluation.report import Report, Row
-from agent.evaluation.tables import ARROWS, every_picture, figure, main_tables, metrics_table, remarks
+from agent.evaluation.tables import ARROWS, every_picture, figure, main_tables, metrics_table
 from agent.evaluation.writers import headline
 
 

@@ -7,7 +7,6 @@ other stage that has no render of its own with the one before them in time.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from agent.evaluation.score import MetricFacts, Score
 from agent.evaluation.statistics import Groups, mean_of
 from agent.models.base import Place
 from protocol.models import Value
-
-log = logging.getLogger(__name__)
 
 ORDER = (
     "decomposition", "initialisation", "selection", "alignment", "geometry", "material", "composition", "lighting",
@@ -124,10 +121,7 @@ def _calls(ledger: Path) -> list[Call]:
 def stage_rows(
     runs: Sequence[StageRun], metrics: Sequence[MetricFacts], groups: Groups, calibration: Calibration | None
 ) -> tuple[StageRow, ...]:
-    """By method, then by stage; a render that could not be measured is in no mean, and is warned of."""
-    for one in runs:
-        if all(score.value is None for score in one.scores):
-            log.warning("%s: the render of %s could not be measured and is in no mean", one.run, one.stage)
+    """By method, then by stage; a render that could not be measured is in no mean."""
     rates = {one.stage: one for one in calibration.rates} if calibration else {}
     rows = []
     for method in dict.fromkeys(one.method for one in runs):
@@ -139,6 +133,12 @@ def stage_rows(
             rows.append(_row(method, stage, after, before, metrics, groups, rates.get(stage)))
             before |= after  # a stage that a run left out changed nothing in it
     return tuple(rows)
+
+
+def unmeasured(runs: Sequence[StageRun]) -> tuple[str, ...]:
+    """What is said of the renders that could not be measured."""
+    broken = (one for one in runs if all(score.value is None for score in one.scores))
+    return tuple(f"{one.run}: its render of {one.stage} could not be measured and is in no mean." for one in broken)
 
 
 Runs = Mapping[tuple[str, str], StageRun]

@@ -1,73 +1,58 @@
 """Owns a finished run's scene under evaluation: opened in the box, taken out as triangles, rendered from any camera.
 
 Nothing is written into the run's folder, which may be read-only or a stranger's: its settings say only how its picture
-was made, while the box is held to those of whoever evaluates. What costs time is kept by content, so that a second
-evaluation starts no Blender. What a camera is in another world: `cameras.py`; which objects count: `scene_mesh.py`.
+was made, while the box is held to those of whoever evaluates. What a Blender is asked, and what is kept of it:
+`open_scene.py`; what a camera is in another world: `cameras.py`; which objects count: `scene_mesh.py`.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-import msgpack
 import numpy as np
 
 from agent.config import Config
 from agent.delivery import Result
 from agent.errors import InputUnreadable, UsageError
 from agent.evaluation import scene_mesh
-from agent.evaluation.cameras import applied, by_camera, inverse, projected, view_of
+from agent.evaluation.cameras import by_camera, projected, view_of
 from agent.evaluation.data import Camera, Item, Matrix
 from agent.evaluation.kept import Kept
+from agent.evaluation.open_scene import OpenScene, SceneFailed
 from agent.evaluation.scene_mesh import ObjectMesh, SceneMesh, Vertices
 from agent.evaluation.score import Unavailable
-from agent.opening import begun_as, pool_of
+from agent.evaluation.similarity import applied, inverse
+from agent.opening import begun_as
 from agent.picture import Reference, read_reference
 from agent.runs.folder import RunFolder
 from agent.scene_graph import SceneGraph
-from agent.tools.workbench import checked_picture, once_more
+from agent.tools.workbench import checked_picture
 from agent.which_blender import to_evaluate
-from protocol.errors import NOT_FOUND, UNSUPPORTED, ProcessFault, RequestFailed
+from protocol.errors import NOT_FOUND, RequestFailed
 from protocol.models import (
-    MIB,
     OwnCamera,
     RenderReply,
     RenderRequest,
-    Reply,
-    Request,
     SurfacesReply,
     SurfacesRequest,
     Value,
-    WarpRequest,
 )
 from sandbox.calling import command
 from sandbox.discovery import Blender
 from sandbox.pool import Pool
-from sandbox.scratch import temporary_folder
-from sandbox.snapshots import reader_digest
-from sandbox.worker import Worker
 
 log = logging.getLogger(__name__)
 
 EDGES_PX = 128
 """Long side of the picture that tells what reaches from edge to edge."""
-WARPED_BYTES = 15 * MIB
-"""As base64, in one request."""
-Answer = tuple[Reply, list[bytes]]
 
 
-class SceneFailed(InputUnreadable):
-    """The delivered scene cannot be opened, read or rendered."""
-
-
-class Registered(Value):
+class Placement(Value):
     """How a reconstruction's world comes to lie on its reference's."""
 
     how: Literal["by_mesh", "by_camera"]
@@ -96,7 +81,8 @@ def opened(
     with contextlib.ExitStack() as lifetime:
         own = config or Config()
         used = pool.blender if pool else to_evaluate(scene, blender)
-        yield FinishedScene(run, scene, result, own, used, pool, Kept(kept) if kept else None, lifetime)
+        box = OpenScene(scene, own, used, pool, Kept(kept) if kept else None, lifetime)
+        yield FinishedScene(run, result, used, box)
 
 
 def _delivered(run: RunFolder) -> tuple[Path, Result]:
@@ -118,35 +104,11 @@ def _delivered(run: RunFolder) -> tuple[Path, Result]:
 class FinishedScene:
     """One delivered scene. For one thread at a time; use `opened`."""
 
-    def __init__(
-        self,
-        run: RunFolder,
-        scene: Path,
-        result: Result,
-        config: Config,
-        blender: Blender,
-        pool: Pool | None,
-        kept: Kept | None,
-        lifetime: contextlib.ExitStack,
-    ) -> None:
-        self._run, self._scene, self._config, self.blender = run, scene, config, blender
-        self._pool, self._kept, self._lifetime = pool, kept, lifetime
-        self._worker: Worker | None = None
-        self._open_as: str | None = None
-        """Digest of the vertices with which it has the scene open."""
+    def __init__(self, run: RunFolder, result: Result, blender: Blender, box: OpenScene) -> None:
+        self._run, self.blender, self._box = run, blender, box
         self._made_as = begun_as(run)[1]
         made = result.render.samples if result.render else 0
         self._samples = made if made > 0 else self._made_as.final_samples
-        self._device = pool.device if pool else str(config.gpu or "CPU")
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Of the scene's file."""
-        try:
-            with self._scene.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise SceneFailed(f"{self._scene} cannot be read: {error.strerror}.", "See to its rights.") from error
 
     @functools.cached_property
     def reference(self) -> Reference:
@@ -177,8 +139,8 @@ class FinishedScene:
     @functools.cached_property
     def _surfaces(self) -> tuple[SurfacesReply, tuple[ObjectMesh, ...]]:
         width_px, height_px = self.frame_px
-        reply, payloads = self._ask(SurfacesRequest(aspect=width_px / height_px))
-        with self._blamed():
+        reply, payloads = self._box.ask(SurfacesRequest(aspect=width_px / height_px))
+        with self._box.blamed():
             return cast(SurfacesReply, reply), scene_mesh.read_objects(cast(SurfacesReply, reply), payloads)
 
     def _graph(self) -> SceneGraph | None:
@@ -195,14 +157,14 @@ class FinishedScene:
         """Nothing where there is no camera to see it with."""
         width_px, height_px = self.reference.frame(EDGES_PX)
         try:
-            reply, payloads = self._ask(
+            reply, payloads = self._box.ask(
                 RenderRequest(width_px=width_px, height_px=height_px, samples=1, picture="object_id")
             )
         except SceneFailed as error:
             if isinstance(error.__cause__, RequestFailed) and error.__cause__.code == NOT_FOUND:
                 return frozenset()
             raise
-        with self._blamed():
+        with self._box.blamed():
             png = checked_picture(payloads, width_px, height_px)
         return scene_mesh.at_both_edges(png, width_px, height_px, cast(RenderReply, reply).objects)
 
@@ -225,8 +187,8 @@ class FinishedScene:
         )
         back = inverse(moved) if moved else None
         own = {name: self._own(name, each, back) for name, each in sorted((warped or {}).items())}
-        _, payloads = self._ask(request, own)
-        with self._blamed():
+        _, payloads = self._box.ask(request, own)
+        with self._box.blamed():
             return checked_picture(payloads, camera.width_px, camera.height_px)
 
     def _own(self, name: str, vertices: Vertices, back: Matrix | None) -> Vertices:
@@ -239,75 +201,26 @@ class FinishedScene:
             vertices = applied(back, vertices.astype(np.float64))  # type: ignore[assignment]
         return np.ascontiguousarray(vertices, dtype="<f4")
 
-    def registered(self, item: Item, icp: Matrix | None) -> Registered:
+    def placement(self, item: Item, icp: Matrix | None) -> Placement:
         """How the scene comes into the item's world: by what a registration of the meshes found; without one by the
         rule of `cameras.by_camera`. Raises Unavailable where neither is possible."""
         if icp is not None:
-            return Registered(how="by_mesh", moved=icp)
+            return Placement(how="by_mesh", moved=icp)
         novel = [view.camera for view in item.novel if view.camera is not None]
         if item.reference.camera is None or not novel:
             raise Unavailable("there are no cameras to see it from")
         if self.camera is None:
             raise Unavailable("the scene has no perspective camera")
         moved = by_camera(self.camera, self._depth_m(self.camera), item.reference.camera, novel)
-        return Registered(how="by_camera", moved=moved)
+        return Placement(how="by_camera", moved=moved)
 
     def _depth_m(self, camera: Camera) -> float:
         """Of the middle of the objects that count, before the scene's own camera."""
-        vertices, _ = self.mesh.joined()
+        vertices = self.mesh.joined().vertices
         if not len(vertices):
             raise Unavailable("no object of the scene counts, so nothing tells how far away it is")
-        depths = projected(camera, vertices.astype(np.float64))[:, 2]
+        depths = projected(camera, vertices)[:, 2]
         return float(depths.min() + depths.max()) / 2
-
-    # ── the box ───────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _ask(self, request: Request, warped: Mapping[str, Vertices] = {}) -> Answer:
-        """An answer about the scene, or about it with other vertices: as kept, or by a Blender."""
-        digest = _digest(warped)
-        about = (self.digest, self.blender.version, reader_digest(), self._device, digest)
-        question = (*about, request.method, request.model_dump_json())
-        if self._kept and (answer := _unpacked(request, self._kept.get(question))):
-            return answer
-        timeout_s = self._config.limits.render_s
-        with self._blamed():
-            answer = once_more(lambda: self._holding(warped, digest).call(request, timeout_s))
-        if self._kept:
-            self._kept.put(question, _packed(answer))
-        return answer
-
-    @contextlib.contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """What a Blender refuses or dies of is the scene's doing."""
-        try:
-            yield
-        except (RequestFailed, ProcessFault) as error:
-            message = f"The scene {self._scene} cannot be evaluated: {error.message[-500:]}."
-            remedy = f"To see whether it is what was delivered: {command('verify', self._run.path)}"
-            raise SceneFailed(message, remedy) from error
-
-    def _holding(self, warped: Mapping[str, Vertices], digest: str) -> Worker:
-        """A Blender that has the scene open with these vertices."""
-        if self._worker is not None and self._worker.ended:
-            self._open_pool.retire(self._worker)
-            self._worker = None
-        if self._worker is None:
-            self._worker, self._open_as = self._open_pool.boot(), None
-            self._lifetime.callback(self._open_pool.retire, self._worker)
-        if self._open_as != digest:
-            self._open_as = None
-            self._worker.restore(self._scene)
-            for batch in _batches(warped):
-                self._worker.call(WarpRequest(objects=batch))
-            self._open_as = digest
-        return self._worker
-
-    @functools.cached_property
-    def _open_pool(self) -> Pool:
-        if self._pool is not None:
-            return self._pool
-        aside = self._lifetime.enter_context(temporary_folder())
-        alone = self._config.model_copy(update={"standby": False})
-        return self._lifetime.enter_context(pool_of(RunFolder(aside), alone, self.blender))[0]
 
 
 def _camera_of(own: OwnCamera, width_px: int, height_px: int) -> Camera:
@@ -320,41 +233,3 @@ def _camera_of(own: OwnCamera, width_px: int, height_px: int) -> Camera:
         width_px=width_px,
         height_px=height_px,
     )
-
-
-def _digest(warped: Mapping[str, Vertices]) -> str:
-    """Empty for none."""
-    each = [f"{name!r} {hashlib.sha256(vertices.tobytes()).hexdigest()}" for name, vertices in warped.items()]
-    return hashlib.sha256("\n".join(each).encode()).hexdigest() if each else ""
-
-
-def _batches(warped: Mapping[str, Vertices]) -> Iterator[dict[str, str]]:
-    """What can be sent in one request each. Raises RequestFailed for an object that is too large for one alone."""
-    batch, size = dict[str, str](), 0
-    for name, vertices in warped.items():
-        text = base64.b64encode(vertices.tobytes()).decode()
-        if len(text) > WARPED_BYTES:
-            problem = f"{name!r} has {len(vertices):,} vertices, too many to be replaced"
-            raise RequestFailed(WarpRequest.method, UNSUPPORTED, problem)
-        if size + len(text) > WARPED_BYTES:
-            yield batch
-            batch, size = {}, 0
-        batch[name], size = text, size + len(text)
-    if batch:
-        yield batch
-
-
-def _packed(answer: Answer) -> bytes:
-    reply, payloads = answer
-    return bytes(msgpack.packb([reply.model_dump_json(), *payloads]))
-
-
-def _unpacked(request: Request, kept: bytes | None) -> Answer | None:
-    """None where nothing is kept, or what another version has written."""
-    if kept is None:
-        return None
-    try:
-        reply, *payloads = msgpack.unpackb(kept)
-        return type(request).reply.model_validate_json(reply), payloads
-    except (ValueError, TypeError, msgpack.UnpackException):
-        return None

@@ -7,8 +7,9 @@ import io
 import re
 from collections.abc import Iterable
 
+from agent.evaluation.remarks import remarks
 from agent.evaluation.report import Report, Row
-from agent.evaluation.tables import Table, remarks, short_means, tables_of
+from agent.evaluation.tables import Table, short_means, tables_of
 from agent.farm.collecting import harmless
 
 FACTS = ("method", "trivial", "picture", "group", "run", "outcome", "reason", "notes", "calls", "tokens", "usd",

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from agent.evaluation.cameras import applied, by_camera, inverse, projected, scaled, view_of
+from agent.evaluation.cameras import by_camera, projected, scaled, view_of
 from agent.evaluation.data import Camera
 from agent.evaluation.score import Unavailable
+from agent.evaluation.similarity import applied, inverse
 
 POINTS = np.random.default_rng(0).uniform(-1, 1, (50, 3))
 

@@ -8,10 +8,11 @@ import pytest
 
 from agent.evaluation.geometry.chamfer import nearness
 from agent.evaluation.geometry.icp import align
-from agent.evaluation.geometry.mesh import TriangleMesh, moved, surface_of
+from agent.evaluation.geometry.mesh import TriangleMesh, surface_of
 from agent.evaluation.geometry.ndp import bend
 from agent.evaluation.geometry.registration import FACTS, Registration, register
 from agent.evaluation.score import Unavailable
+from agent.evaluation.similarity import applied
 from tests.evaluation.shapes import chair, mesh, plane, plate, similarity, stretched_and_bent
 from tests.fakes.needs import lacking
 
@@ -51,7 +52,7 @@ def without(shape, name):
 def test_a_turn_a_shift_and_a_scale_are_found(yaw_deg):
     change = similarity(yaw_deg, scale=1.15, shift=(3, -2, 0.5))
     found = align(surface_of(chair().moved(change)), surface_of(chair()), seed=0)
-    assert moved(moved(chair().vertices, change), found) == pytest.approx(chair().vertices, abs=0.005)
+    assert applied(found, applied(change, chair().vertices)) == pytest.approx(chair().vertices, abs=0.005)
 
 
 def test_what_is_a_millimetre_high_and_far_away_is_found_too():
@@ -104,7 +105,7 @@ def test_the_same_seed_bends_alike_to_the_last_bit_whatever_torch_did_before():
     from agent.evaluation.geometry.pyramid import fit
 
     shape, points = surface_of(plate()), plate().vertices
-    source, target = shape.sample(150, seed=0), moved(shape.sample(150, seed=1), similarity(20))
+    source, target = shape.sample(150, seed=0), applied(similarity(20), shape.sample(150, seed=1))
     first = fit(source, target, 0.4, seed=1).warp(points)
     torch.manual_seed(99)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
@@ -135,7 +136,7 @@ def test_a_turn_of_60_degrees_is_found_and_the_figures_say_so():
     assert figures.chamfer_ndp < FLOOR + 0.001
     assert figures.fscore_before < 0.6 < 0.99 < figures.fscore_icp
     assert figures.chamfer_floor == pytest.approx(FLOOR, abs=0.0005)
-    assert moved(turned.vertices, np.array(figures.icp_matrix)) == pytest.approx(chair().vertices, abs=0.005)
+    assert applied(figures.icp_matrix, turned.vertices) == pytest.approx(chair().vertices, abs=0.005)
     assert result.icp.vertices_of("arm") == pytest.approx(chair().vertices_of("arm"), abs=0.005)
     assert result.ndp.parts == turned.parts
     assert Registration.model_validate_json(figures.model_dump_json()) == figures

@@ -58,9 +58,10 @@ def test_an_object_without_faces_or_with_what_is_no_number_does_not_count_and_is
 
 
 def test_objects_are_joined_with_each_ones_triangles_on_its_own_vertices():
-    vertices, triangles = everything([mesh("a"), mesh("b", TWO[3:])]).joined()
-    assert triangles.tolist() == [[0, 1, 2], [3, 4, 5]] and len(vertices) == 6
-    assert [each.shape for each in everything([]).joined()] == [(0, 3), (0, 3)]
+    joined = everything([mesh("a"), mesh("b", TWO[3:])]).joined()
+    assert joined.faces.tolist() == [[0, 1, 2], [3, 4, 5]] and len(joined.vertices) == 6
+    nothing = everything([]).joined()
+    assert (nothing.vertices.shape, nothing.faces.shape) == ((0, 3), (0, 3))
 
 
 @pytest.mark.parametrize(

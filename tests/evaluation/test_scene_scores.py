@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from agent.evaluation.cameras import applied
 from agent.evaluation.data import Camera, Dataset, Item, MeshFile, View
 from agent.evaluation.evaluating import Question, evaluate
 from agent.evaluation.finding import find_runs
 from agent.evaluation.scene_scores import SceneScores
+from agent.evaluation.similarity import applied
 from agent.evaluation.views import opened
 from agent.evaluation.weight_free import weight_free
 from tests.evaluation.test_cameras import rows

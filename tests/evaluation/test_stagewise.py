@@ -7,6 +7,7 @@ from evaluated_runs import draw_picture, finished
 
 from agent.evaluation.evaluating import Question, evaluate
 from agent.evaluation.finding import find_runs
+from agent.evaluation.remarks import remarks
 from agent.evaluation.stagewise import costs_of
 
 
@@ -34,11 +35,11 @@ def test_calls_of_a_stage_without_a_render_count_with_what_comes_before_it(tmp_p
     assert {stage: cost.minutes for stage, cost in costs.items()} == {stage: n / 2 for stage, n in expected.items()}
 
 
-def test_a_stages_render_that_is_broken_is_warned_of_and_in_no_mean(tmp_path, caplog):
+def test_a_stages_render_that_is_broken_is_told_and_in_no_mean(tmp_path):
     picture = draw_picture(tmp_path / "p.png")
     run = finished(tmp_path / "run", picture, stages=(("initialisation", 60.0, 1, 0.1), ("geometry", 30.0, 1, 0.1)))
     broken = run / "stages" / "2_geometry" / "render.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    stages = evaluate(Question(methods={"A": find_runs([run])}, size_px=64, by_stage=True)).report.stages
-    assert [stage.means[0].pictures for stage in stages] == [1, 0]
-    assert caplog.messages == [f"{run}: the render of geometry could not be measured and is in no mean"]
+    report = evaluate(Question(methods={"A": find_runs([run])}, size_px=64, by_stage=True)).report
+    assert [stage.means[0].pictures for stage in report.stages] == [1, 0]
+    assert f"{run}: its render of geometry could not be measured and is in no mean." in remarks(report)

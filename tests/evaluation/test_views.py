@@ -19,11 +19,13 @@ from scipy.spatial.transform import Rotation
 
 from agent.config import BoxLimits, Config
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
-from agent.evaluation.cameras import applied, projected, scaled
+from agent.evaluation.cameras import projected, scaled
 from agent.evaluation.data import Item, View
 from agent.evaluation.measures import psnr_db
+from agent.evaluation.open_scene import SceneFailed
 from agent.evaluation.score import Unavailable
-from agent.evaluation.views import SceneFailed, opened
+from agent.evaluation.similarity import applied
+from agent.evaluation.views import opened
 from agent.which_blender import to_evaluate
 from protocol.errors import SetupFailed
 from sandbox.limits import Limits
@@ -139,7 +141,7 @@ def seen(png):
 
 
 def around(camera, vertices):
-    places = projected(camera, vertices.astype(float))[:, :2]
+    places = projected(camera, vertices)[:, :2]
     return np.array([*places.min(axis=0), *places.max(axis=0)])
 
 
@@ -150,12 +152,10 @@ def similarity(scale=3.0):
     return rows(matrix)
 
 
-def parted(mesh, vertices):
-    """Of vertices in the order of `joined`, those of each object."""
-    ends = np.cumsum([len(one.vertices) for one in mesh.objects])
-    assert len(vertices) == ends[-1]
-    parts = np.split(vertices.astype(np.float32), ends[:-1])
-    return {one.name: part for one, part in zip(mesh.objects, parts, strict=True)}
+def warped(scene, vertices):
+    """Of vertices in the order of the scene's mesh, those of each object."""
+    mesh = scene.mesh.joined().with_vertices(vertices)
+    return {part.name: mesh.vertices_of(part.name).astype(np.float32) for part in mesh.parts}
 
 
 def moved_along(camera, matrix):
@@ -181,27 +181,27 @@ def test_a_scene_and_a_camera_moved_alike_give_the_same_picture(cut):
 
 def test_the_same_vertices_in_place_of_its_own_give_the_same_picture_moved_or_not(cut):
     camera, moved = scaled(cut.camera, PX), similarity()
-    vertices, _ = cut.mesh.joined()
+    vertices = cut.mesh.joined().vertices
     before = cut.render_from(camera)
-    assert like(before, cut.render_from(camera, warped=parted(cut.mesh, vertices))) > 35
-    away = parted(cut.mesh, applied(moved, vertices.astype(float)))
+    assert like(before, cut.render_from(camera, warped=warped(cut, vertices))) > 35
+    away = warped(cut, applied(moved, vertices))
     assert like(before, cut.render_from(moved_along(camera, moved), moved, away)) > 35
     assert like(before, cut.render_from(camera)) == 99.0
 
 
 def test_shifted_vertices_are_seen_where_the_camera_puts_them(cut):
     camera = scaled(cut.camera, PX)
-    vertices, _ = cut.mesh.joined()
+    vertices = cut.mesh.joined().vertices
     assert seen(cut.render_from(camera)) == pytest.approx(around(camera, vertices), abs=1.5)
     shifted = vertices * 0.7 + np.array((0.4, 0.0, 0.2), np.float32)
-    png = cut.render_from(camera, warped=parted(cut.mesh, shifted))
+    png = cut.render_from(camera, warped=warped(cut, shifted))
     assert seen(png) == pytest.approx(around(camera, shifted), abs=1.5)
     assert np.abs(seen(png) - seen(cut.render_from(camera))).max() > 4
 
 
 @pytest.mark.parametrize("size", [(96, 80), (80, 120)])
 def test_a_principal_point_off_the_middle_shifts_the_picture(cut, size):
-    vertices, _ = cut.mesh.joined()
+    vertices = cut.mesh.joined().vertices
     camera = cut.camera.model_copy(
         update={"width_px": size[0], "height_px": size[1], "focal_px": 60.0, "center_px": (30.0, 55.0)}
     )
@@ -210,9 +210,9 @@ def test_a_principal_point_off_the_middle_shifts_the_picture(cut, size):
 
 def test_what_cannot_be_is_refused(cut):
     name, own = cut.mesh.objects[0].name, cut.mesh.objects[0].vertices
-    for warped in ({name: own[1:]}, {"Nobody": own}, {name: own * np.nan}):
+    for wrong in ({name: own[1:]}, {"Nobody": own}, {name: own * np.nan}):
         with pytest.raises(ValueError, match="vertices of"):
-            cut.render_from(cut.camera, warped=warped)
+            cut.render_from(cut.camera, warped=wrong)
     with pytest.raises(ValueError, match="no similarity"):
         cut.render_from(cut.camera, rows(np.diag((1, 2, 3, 1))))
 
@@ -225,7 +225,7 @@ def test_of_a_cut_out_all_counts_and_of_a_full_picture_what_is_no_ground_or_wall
     with opened(runs["full"], blender=str(blender.executable)) as scene:
         counted = {one.name for one in scene.mesh.objects}
         assert counted and not counted & {"Ground", "Wall"} and "Ground" in scene.mesh.left_out
-        bounds = around(scene.camera, scene.mesh.joined()[0])
+        bounds = around(scene.camera, scene.mesh.joined().vertices)
         assert bounds[0] > 0.2 * scene.camera.width_px and bounds[2] < 0.95 * scene.camera.width_px
 
 
@@ -244,8 +244,8 @@ def item_of(camera, *novel):
 
 def test_without_a_mesh_the_runs_camera_is_taken_for_the_references(cut):
     """Of a world three times as large and turned, whose second camera looks at the middle of the objects too."""
-    vertices, _ = cut.mesh.joined()
-    depths = projected(cut.camera, vertices.astype(float))[:, 2]
+    vertices = cut.mesh.joined().vertices
+    depths = projected(cut.camera, vertices)[:, 2]
     here = np.array(cut.camera.to_world)
     middle = here[:3, 3] - here[:3, 2] * (depths.min() + depths.max()) / 2
     turn = np.eye(4)
@@ -253,23 +253,23 @@ def test_without_a_mesh_the_runs_camera_is_taken_for_the_references(cut):
     turn[:3, 3] = middle - turn[:3, :3] @ middle
     beside = moved_along(cut.camera, turn)
     moved = similarity()
-    registered = cut.registered(item_of(moved_along(cut.camera, moved), moved_along(beside, moved)), None)
-    assert registered.how == "by_camera"
-    assert np.array(registered.moved) == pytest.approx(np.array(moved), abs=0.02)
-    assert like(cut.render_from(beside), cut.render_from(moved_along(beside, moved), registered.moved)) > 35
+    placed = cut.placement(item_of(moved_along(cut.camera, moved), moved_along(beside, moved)), None)
+    assert placed.how == "by_camera"
+    assert np.array(placed.moved) == pytest.approx(np.array(moved), abs=0.02)
+    assert like(cut.render_from(beside), cut.render_from(moved_along(beside, moved), placed.moved)) > 35
 
 
 def test_a_registration_of_meshes_comes_first_and_nothing_to_go_by_is_said(cut):
-    assert cut.registered(item_of(None), similarity()).how == "by_mesh"
+    assert cut.placement(item_of(None), similarity()).how == "by_mesh"
     with pytest.raises(Unavailable, match="no cameras"):
-        cut.registered(item_of(cut.camera), None)
+        cut.placement(item_of(cut.camera), None)
 
 
 # ── what is kept ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_a_second_evaluation_starts_no_blender_and_a_damaged_answer_is_asked_again(runs, blender, tmp_path):
     def evaluated(config=None, px=48):
         with opened(runs["full"], config=config, blender=str(blender.executable), kept=tmp_path) as scene:
-            return scene.mesh.joined()[0].tolist(), scene.render_from(scaled(scene.camera, px))
+            return scene.mesh.joined().vertices.tolist(), scene.render_from(scaled(scene.camera, px))
 
     first = evaluated()
     assert evaluated(NO_BLENDER) == first
@@ -289,7 +289,7 @@ def test_a_pool_that_is_open_serves_several_scenes_and_goes_on_when_a_blender_is
                 pictures.append(scene.render_from(scaled(scene.camera, 32)))
                 for process in processes_of(pool.folder):
                     process.kill()
-                assert len(scene.mesh.joined()[1]) > 10
+                assert len(scene.mesh.joined().faces) > 10
                 assert scene.render_from(scaled(scene.camera, 24))
         assert like(pictures[0], pictures[2]) == 99.0 > like(pictures[0], pictures[1])
 

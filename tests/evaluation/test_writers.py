@@ -12,7 +12,7 @@ from evaluated_runs import draw_picture, failed, finished
 from needs import lacking
 
 from agent.evaluation import evaluating
-from agent.evaluation.evaluating import Came, Question, evaluate
+from agent.evaluation.evaluating import AddedToRun, Question, evaluate
 from agent.evaluation.finding import find_runs
 from agent.evaluation.report import Report
 from agent.evaluation.score import MetricFacts, Score
@@ -37,15 +37,15 @@ def evaluation(tmp_path_factory):
         finished(folder / "B" / name, picture, sigma=50.0, stages=stages)
     failed(folder / "B" / "chair", folder / "chair.png", "<script>alert(1)</script> |\n# no heading")
 
-    class Added:
+    class AddedScores:
         facts = (SHAPE,)
 
         def of(self, subject, seen, another, measure):
-            came = Came((Score(metric="shape", value=0.25),), (("from the left", "aGVsbG8="),), ("a note of it",))
-            return evaluating.Added(dict.fromkeys(seen, came), {MEAN: (Score(metric="shape", value=0.5),)})
+            came = AddedToRun((Score(metric="shape", value=0.25),), (("from the left", "aGVsbG8="),), ("a note of it",))
+            return evaluating.AddedScores(dict.fromkeys(seen, came), {MEAN: (Score(metric="shape", value=0.5),)})
 
     methods = {"A": find_runs([folder / "A"]), NASTY: find_runs([folder / "B"])}
-    return evaluate(Question(methods=methods, size_px=64, additions=(Added(),), by_stage=True))
+    return evaluate(Question(methods=methods, size_px=64, additions=(AddedScores(),), by_stage=True))
 
 
 def test_json_reads_back_as_the_same_report(evaluation):

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from agent.evaluation.geometry.chamfer import nearness_of_points
-from agent.evaluation.geometry.mesh import Points, Similarity, Surface, moved
+from agent.evaluation.geometry.mesh import Points, Similarity, Surface
 from agent.evaluation.geometry.needs import needs
+from agent.evaluation.similarity import applied
 
 YAW_STARTS = 8
 COARSE_POINTS, FINE_POINTS = 1000, 6000
@@ -42,7 +43,7 @@ class _Clouds:
 
     def chamfer(self, matrix: Similarity) -> float:
         few = self._dense[: len(self._source)]
-        return nearness_of_points(moved(self._source, matrix), few, self._diagonal_m).chamfer
+        return nearness_of_points(applied(matrix, self._source), few, self._diagonal_m).chamfer
 
     def icp(self, start: Similarity, steps: int) -> Similarity:
         try:
@@ -51,7 +52,7 @@ class _Clouds:
             raise needs("trimesh") from error
         icp: Callable[..., Any] = registration.icp
         to_unit = _to_unit(self._dense, self._diagonal_m)  # its threshold is absolute
-        source, target = moved(moved(self._source, start), to_unit), moved(self._dense, to_unit)
+        source, target = applied(to_unit, applied(start, self._source)), applied(to_unit, self._dense)
         options = {"threshold": 1e-9, "max_iterations": steps, "reflection": False, "scale": True}
         try:
             with np.errstate(all="ignore"):
@@ -76,7 +77,7 @@ def _starts(source: Surface, target: Surface) -> Iterator[Similarity]:
         angle = 2.0 * math.pi * number / YAW_STARTS
         matrix = np.eye(4)
         matrix[:2, :2] = ((math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle)))
-        turned = moved(points, matrix)
+        turned = applied(matrix, points)
         own_low, own_high = turned.min(axis=0), turned.max(axis=0)
         scale = float(np.linalg.norm(high - low) / np.linalg.norm(own_high - own_low))
         matrix[:3] *= scale

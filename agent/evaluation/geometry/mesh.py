@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agent.evaluation.score import Unavailable
+from agent.evaluation.similarity import applied
 
 MOST_TRIANGLES = 5_000_000
 MOST_FILE_BYTES = 512 * 2**20
@@ -61,7 +62,7 @@ class TriangleMesh:
         return replace(self, vertices=vertices)
 
     def moved(self, matrix: Similarity) -> TriangleMesh:
-        return self.with_vertices(moved(self.vertices, matrix))
+        return self.with_vertices(applied(matrix, self.vertices))
 
     def vertices_of(self, name: str) -> Points:
         """K × 3, in the order that the object has them; raises KeyError."""
@@ -71,11 +72,6 @@ class TriangleMesh:
                 return self.vertices[begin : begin + part.vertices]
             begin += part.vertices
         raise KeyError(name)
-
-
-def moved(points: Points, matrix: Similarity) -> Points:
-    result: Points = points @ matrix[:3, :3].T + matrix[:3, 3]
-    return result
 
 
 # ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────────
