@@ -102,7 +102,7 @@ def _ask(run: Run, place: Place, system: str, messages: list[Message], toolbox: 
 
         reply = run.journal.step(key, ModelReply, ask, asked=describe(request).model_dump(mode="json"))
         if asked_s:  # stored first: what a kill cuts off here is booked when the run goes on
-            run.ledger.book(key, place, reply.model, reply.usage, asked_s[0], retries=reply.retries)
+            run.ledger.book(key, place, reply.model, reply.usage, asked_s[0], http=reply.http)
     return reply
 
 
@@ -127,7 +127,7 @@ def book_lost(journal: Journal, ledger: Ledger) -> int:
         if not ledger.knows(key):
             with contextlib.suppress(FileNotFoundError, ValueError):  # damaged: asked for again, and booked then
                 reply = journal.recorded(key, ModelReply)
-                ledger.book(key, place_of(key), reply.model, reply.usage, 0.0, retries=reply.retries)
+                ledger.book(key, place_of(key), reply.model, reply.usage, 0.0, http=reply.http)
     for key, entry in journal.in_flight.items():
         place, worst = Place.model_validate(entry["place"]), Usage.model_validate(entry["worst"])
         ledger.book(key, place, entry["model"], worst, 0.0, answered=False)

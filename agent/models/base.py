@@ -114,6 +114,8 @@ class ModelReply(Value):
     """The id that answered, as the service reports it."""
     retries: int = 0
     """Attempts at this reply that failed before it came."""
+    http: tuple[int, ...] = ()
+    """Their HTTP statuses; 0 where no answer came, or it broke off."""
     drift: Drift | None = None
     """Of a recorded reply that is given to another request than it answered."""
 

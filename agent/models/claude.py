@@ -84,13 +84,13 @@ class Claude:
         import tenacity
 
         model = self._settings.model_by_role.get(request.place.role, self._settings.model)
-        body = self._body(request, model)
+        body, failed = self._body(request, model), list[int]()
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingFailure),
             wait=wait_s,
             stop=patience_of(self._settings.patience_s),
             sleep=self._sleep,
-            before_sleep=_tell,
+            before_sleep=lambda state: failed.append(_told(state)),
             reraise=True,
         )
         try:
@@ -100,7 +100,7 @@ class Claude:
                 f"the model service gave no reply in {self._settings.patience_s / 60:g} min: {error.reason}.",
                 "Resume the run later; nothing that was answered is asked again.",
             ) from error
-        return model_reply(message, model, retries=attempts.statistics["attempt_number"] - 1)
+        return model_reply(message, model, failed)
 
     def worst_case(self, request: ModelRequest) -> Usage:
         """Nothing read from the cache, all written to it, and a reply as long as it may be."""
@@ -198,7 +198,9 @@ def _key_from_file() -> str | None:
         raise ModelRefused(f"the key file {name} cannot be read: {error.strerror}.", f"Correct {KEY_FILE}.") from None
 
 
-def _tell(state: RetryCallState) -> None:
+def _told(state: RetryCallState) -> int:
+    """The HTTP status of an attempt that failed."""
     error = state.outcome.exception() if state.outcome else None
     wait = state.upcoming_sleep
     log.warning("model call failed (attempt %d): %s; asking again in %.0f s", state.attempt_number, error, wait)
+    return error.http if isinstance(error, PassingFailure) else 0

@@ -38,9 +38,10 @@ _REFUSALS = {
 class PassingFailure(Exception):
     """This attempt failed in a way that the next may not."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, http: int = 0, retry_after_s: float | None = None) -> None:
+        """`http`: the status; 0 where there was none."""
         super().__init__(reason)
-        self.reason, self.retry_after_s = reason, retry_after_s
+        self.reason, self.http, self.retry_after_s = reason, http, retry_after_s
 
 
 def failure_of(error: APIError, model: str) -> PassingFailure | ModelRefused:
@@ -53,12 +54,12 @@ def failure_of(error: APIError, model: str) -> PassingFailure | ModelRefused:
     if "spend_limit" in (error.error_code or ""):
         return _refusal("money", error, model)
     if error.type in _PASSING_TYPES or (error.type is None and _is_passing(error.status_code)):
-        return PassingFailure(_said(error), _retry_after_s(error))
+        return PassingFailure(_said(error), error.status_code, _retry_after_s(error))
     if error.type in _KIND_OF_TYPE or error.status_code in _KIND_OF_STATUS:
         kind = _KIND_OF_TYPE.get(error.type or "") or _KIND_OF_STATUS[error.status_code]
         return _refusal(kind, error, model)
     if _is_passing(error.status_code):
-        return PassingFailure(_said(error), _retry_after_s(error))
+        return PassingFailure(_said(error), error.status_code, _retry_after_s(error))
     return _refusal("request", error, model)
 
 

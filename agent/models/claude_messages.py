@@ -20,7 +20,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.models.base import Message, ModelReply, ModelRequest, Picture, Text, Thought, ToolCall, ToolResult, Usage
@@ -186,15 +186,15 @@ def most_tokens(body: dict[str, Any]) -> int:
 
 
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def model_reply(message: ServiceMessage, asked: str, retries: int) -> ModelReply:
-    """`asked` is the model id as we spell it, which the service may report as another."""
+def model_reply(message: ServiceMessage, asked: str, http: Sequence[int]) -> ModelReply:
+    """`asked` is the model id as we spell it, which the service may report as another; `http`: of failed attempts."""
     stop = _STOPS.get(message.stop_reason or "", "end")
     blocks = [] if stop == "refusal" else list(message.content)
     if stop == "length" and blocks and blocks[-1].type == "tool_use":
         blocks.pop()  # its input is cut off somewhere
     content = tuple(block for block in (_reply_block(block, asked) for block in blocks) if block is not None)
     usage = _usage(message.usage, message.model)
-    return ModelReply(content=content, stop=stop, usage=usage, model=message.model, retries=retries)
+    return ModelReply(content=content, stop=stop, usage=usage, model=message.model, retries=len(http), http=tuple(http))
 
 
 def _reply_block(block: Any, model: str) -> Text | ToolCall | Thought | None:

@@ -123,10 +123,10 @@ class Ledger:
         usage: Usage,
         seconds: float,
         *,
-        retries: int = 0,
+        http: tuple[int, ...] = (),
         answered: bool = True,
     ) -> None:
-        """`key`: under which the reply is stored; `retries`: attempts that failed before it came; not `answered`: a
+        """`key`: under which the reply is stored; `http`: statuses of the attempts that failed before it came; not `answered`: a
         call that was under way when its process was killed, at the most that it can have cost."""
         tokens = _by_kind(usage)
         entry = {
@@ -137,7 +137,8 @@ class Ledger:
             "tokens": tokens,
             "usd": usage.usd,
             "seconds": round(seconds, 2),
-            "retries": retries,
+            "retries": len(http),
+            "http": http,
             "answered": answered,
             "minutes": round(self.spent().minutes, 3),
         }

@@ -164,6 +164,8 @@ def test_a_passing_fault_costs_a_wait_and_is_counted(api: MessagesApi, fault, ca
     reply = claude(sleeps).reply(request())
     assert reply.content == (Text(text="At last."),)
     assert (reply.retries, len(sleeps), len(api.bodies)) == (2, 2, 3)
+    in_stream = 200 if isinstance(fault, Answer) and fault.stream_error else 0
+    assert reply.http == (getattr(fault, "status", in_stream),) * 2
     assert api.bodies[0] == api.bodies[2]
     assert "asking again" in caplog.text
 

@@ -120,7 +120,8 @@ def test_a_fault_of_the_service_is_waited_out_and_leaves_no_trace_in_the_convers
     assert api.bodies[0] == api.bodies[1] and len(api.bodies) == 2
     replies = [one for one in read_journal(tmp_path / "journal.jsonl") if one.get("key", "").startswith("reply/")]
     assert [one["value"]["retries"] for one in replies if one["event"] == "step"] == [1]
-    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+    [line] = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    assert json.loads(line)["http"] == [getattr(PASSING[fault], "status", 0)]
 
 
 def test_a_refusal_ends_the_conversation_and_not_the_run(talk, api):
