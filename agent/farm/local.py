@@ -163,7 +163,7 @@ class LocalBatch:
             self.waiting.append(task)
 
     def _stop_all(self) -> None:
-        """What has ended by itself meanwhile is taken as such."""
+        """Ask all rows to stop, and end those that do not within END_S."""
         processes = [task.process for task in self.running if task.process is not None]
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
