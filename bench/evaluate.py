@@ -51,7 +51,7 @@ def draw_run(folder: Path, number: int) -> None:
     picture = Image.new("RGBA", (SIZE_PX, SIZE_PX), (0, 0, 0, 0) if number % 2 else (90, 110, 130, 255))
     draw = ImageDraw.Draw(picture)
     for _ in range(12):
-        x, y, size = random.integers(40, SIZE_PX - 140), random.integers(40, SIZE_PX - 140), random.integers(20, 100)
+        x, y, size = map(int, random.integers((40, 40, 20), (SIZE_PX - 140, SIZE_PX - 140, 100)))
         colour = (*(int(level) for level in random.integers(0, 256, 3)), 255)
         draw.ellipse((x, y, x + size, y + size), fill=colour)
     picture.save(folder / "reference.png")

@@ -19,9 +19,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent.evaluation.data import MeshFile
-from agent.evaluation.geometry.mesh import Points, Similarity, TriangleMesh, moved, surface_of
+from agent.evaluation.geometry.mesh import Points, Similarity, TriangleMesh, surface_of
 from agent.evaluation.geometry.mesh_file import read_mesh
 from agent.evaluation.geometry.registration import register
+from agent.evaluation.similarity import applied
 
 
 def changed(mesh: TriangleMesh) -> Iterator[tuple[str, TriangleMesh]]:
@@ -34,10 +35,10 @@ def changed(mesh: TriangleMesh) -> Iterator[tuple[str, TriangleMesh]]:
         return mesh.with_vertices(vertices * unit_m + center)
 
     vertices = (mesh.vertices - center) / unit_m
-    yield "15° + shift + scale 1.15", put_back(moved(vertices, turned(15, scale=1.15, shift=(0.1, -0.05, 0.02))))
+    yield "15° + shift + scale 1.15", put_back(applied(turned(15, scale=1.15, shift=(0.1, -0.05, 0.02)), vertices))
     for yaw_deg in (60, 180):
-        yield f"{yaw_deg}°", put_back(moved(vertices, turned(yaw_deg)))
-    yield "1000 times smaller, 111°, far away", put_back(moved(vertices, turned(111, scale=0.001, shift=(10, 10, 0))))
+        yield f"{yaw_deg}°", put_back(applied(turned(yaw_deg), vertices))
+    yield "1000 times smaller, 111°, far away", put_back(applied(turned(111, scale=0.001, shift=(10, 10, 0)), vertices))
     yield "mirrored", put_back(vertices * (-1, 1, 1))
     vertices *= (1.2, 1.0, 0.85)
     vertices[:, 0] += 0.3 * vertices[:, 2] ** 2

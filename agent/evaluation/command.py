@@ -17,6 +17,7 @@ from agent.evaluation.evaluating import Evaluation, Question
 from agent.evaluation.evaluating import evaluate as evaluated
 from agent.evaluation.finding import Run, find_runs
 from agent.evaluation.learned.metrics import LEARNED, STAND_INS
+from agent.evaluation.other_systems import other_system
 from agent.evaluation.scene_scores import SceneScores
 from agent.evaluation.score import Weights
 from agent.evaluation.sheet import page
@@ -82,6 +83,9 @@ def methods_of(runs: Sequence[Path], compared: Sequence[tuple[str, Path]]) -> di
     """By method. Raises UsageError where there is nothing to evaluate."""
     folders: dict[str, list[Path]] = {ALONE: list(runs)} if runs else {}
     for method, folder in compared:
+        if system := other_system(method):
+            message = f"--compare {method}=…: these runs would carry the name of another system, {system}."
+            raise UsageError(message, "Runs are by a setting of this program: call it by what it changes.")
         folders.setdefault(method, []).append(folder)
     if not folders:
         raise UsageError("no run is named.", "Give run folders, a batch's, or --compare A=DIR B=DIR.")

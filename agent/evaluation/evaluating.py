@@ -139,6 +139,7 @@ def _report(
     stages: Sequence[StageRun],
 ) -> Report:
     groups = {row.picture: row.group for row in rows}
+    never = frozenset(score.metric for score in unavailable)
     return Report(
         size_px=question.size_px,
         data=question.data.name if question.data else "",
@@ -146,14 +147,14 @@ def _report(
         resamples=RESAMPLES,
         metrics=tuple(facts),
         unavailable=unavailable,
-        summaries=summaries_of(rows, facts),
-        comparisons=comparisons_of(rows, facts),
+        summaries=summaries_of(rows, facts, never),
+        comparisons=comparisons_of(rows, facts, never),
         stages=stage_rows(stages, [one for one in facts if not one.about], groups, question.calibration),
         calibration=question.calibration.model if question.calibration else "",
         rows=tuple(rows),
         unmatched=matched.unmatched,
         without_run=matched.without_run,
-        notes=(*(question.data.notes if question.data else ()), *unmeasured(stages)),
+        notes=(*(question.data.notes if question.data else ()), *matched.notes, *unmeasured(stages)),
     )
 
 
@@ -180,7 +181,10 @@ def _plan(subjects: Sequence[Subject], number: int, by_stage: bool) -> _Plan:
 
 
 def _is_another_scene(one: Subject, subject: Subject) -> bool:
-    return one.view is not None and (not subject.group or one.group != subject.group)
+    """As far as is known: of another group; where there are none, of another file."""
+    if one.view is None or subject.view is None:
+        return False
+    return one.group != subject.group if one.group or subject.group else one.digest != subject.digest
 
 
 def _measured(every: Sequence[ToMeasure], learned: Meter, size_px: int) -> Iterator[Measured]:

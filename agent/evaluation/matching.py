@@ -22,6 +22,8 @@ class Subject:
     group: str
     view: View | None
     """Its reference; None where no run has kept it."""
+    digest: str | None = None
+    """SHA-256 of its reference's file; None where that cannot be read."""
     item: Item | None = None
     """What a data set knows of it."""
     runs: list[tuple[str, Run]] = field(default_factory=list)
@@ -34,6 +36,8 @@ class Matched:
     """Those that have runs."""
     unmatched: tuple[str, ...] = ()
     without_run: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Runs that nothing but their name makes a picture's."""
 
 
 def match(methods: Methods, data: Dataset | None) -> Matched:
@@ -47,17 +51,22 @@ def _of_data(runs: Iterable[tuple[str, Run]], data: Dataset) -> Matched:
     by_digest: dict[str, list[Subject]] = {}
     for item, subject in zip(data.items, subjects, strict=True):
         if digest := picture_digest(item.reference.picture):
+            subject.digest = digest
             by_digest.setdefault(digest, []).append(subject)
-    unmatched = list[str]()
+    unmatched, notes = list[str](), list[str]()
     for method, run in runs:
         found = by_id.get(run.item) or _found(run, by_id, by_digest)
         if found is None:
             unmatched.append(f"{method}: {run.id} ({run.folder})")
         else:
             found.runs.append((method, run))
+            if run.digest and run.digest != found.digest and not run.item:
+                notes.append(
+                    f"{method}: {run.id} is measured beside {found.id} by its name: it was made from another file."
+                )
     with_runs = tuple(subject for subject in subjects if subject.runs)
     without = tuple(subject.id for subject in subjects if not subject.runs)
-    return Matched(subjects=with_runs, unmatched=tuple(unmatched), without_run=without)
+    return Matched(subjects=with_runs, unmatched=tuple(unmatched), without_run=without, notes=tuple(notes))
 
 
 def _found(run: Run, by_id: Mapping[str, Subject], by_digest: Mapping[str, Sequence[Subject]]) -> Subject | None:
@@ -75,7 +84,7 @@ def _of_themselves(runs: Sequence[tuple[str, Run]]) -> Matched:
     ids = _names(together)
     return Matched(
         subjects=tuple(
-            Subject(id=ids[key], group="", view=_largest(run for _, run in some), runs=some)
+            Subject(id=ids[key], group="", view=_largest(run for _, run in some), digest=key, runs=some)
             for key, some in sorted(together.items(), key=lambda one: ids[one[0]])
         )
     )

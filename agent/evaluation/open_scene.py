@@ -21,7 +21,7 @@ from agent.evaluation.scene_mesh import Vertices
 from agent.opening import pool_of
 from agent.runs.folder import RunFolder
 from agent.tools.workbench import once_more
-from protocol.errors import UNSUPPORTED, ProcessFault, RequestFailed
+from protocol.errors import ProcessFault, RequestFailed
 from protocol.models import MIB, Reply, Request, WarpRequest
 from sandbox.calling import command
 from sandbox.discovery import Blender
@@ -123,13 +123,12 @@ def _digest_of(warped: Mapping[str, Vertices]) -> str:
 
 
 def _batches(warped: Mapping[str, Vertices]) -> Iterator[dict[str, str]]:
-    """What can be sent in one request each. Raises RequestFailed for an object that is too large for one alone."""
+    """What can be sent in one request each. ValueError for an object that is too large for one alone."""
     batch, size = dict[str, str](), 0
     for name, vertices in warped.items():
         text = base64.b64encode(vertices.tobytes()).decode()
         if len(text) > WARPED_BYTES:
-            problem = f"{name!r} has {len(vertices):,} vertices, too many to be replaced"
-            raise RequestFailed(WarpRequest.method, UNSUPPORTED, problem)
+            raise ValueError(f"{name!r} has {len(vertices):,} vertices, too many to be replaced")
         if size + len(text) > WARPED_BYTES:
             yield batch
             batch, size = {}, 0

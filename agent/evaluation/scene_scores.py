@@ -55,7 +55,12 @@ def scene_facts(metrics: Sequence[MetricFacts]) -> tuple[MetricFacts, ...]:
 
 def _looked(facts: MetricFacts, how: str) -> MetricFacts:
     taken = "mean over the novel views" if how == "novel" else "taken with the reference's camera"
-    update = {"name": f"{facts.name}_{how}", "about": ABOUT[how], "variant": f"{facts.variant}; {taken}"}
+    update = {
+        "name": f"{facts.name}_{how}",
+        "base": facts.name,
+        "about": ABOUT[how],
+        "variant": f"{facts.variant}; {taken}",
+    }
     return facts.model_copy(update=update)
 
 

@@ -36,6 +36,8 @@ class MetricFacts(Value):
     """Resolution it is computed at."""
     background: str
     """What becomes of alpha."""
+    base: str = ""
+    """Name of the metric that this one is, of another picture than the run's own render."""
     about: str = ""
     """What it is of, where that is not the run's own render: a table of its own."""
     unit: str = ""

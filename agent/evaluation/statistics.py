@@ -7,7 +7,7 @@ names no groups) are drawn with replacement, from a stated seed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,13 @@ def _resampled(sums: NDArray[np.float64], counts: NDArray[np.int_]) -> NDArray[n
 
 
 # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def summaries_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple[Summary, ...]:
-    """Of each method in the order of the rows, trivial answers last."""
+def summaries_of(
+    rows: Sequence[Row], metrics: Sequence[MetricFacts], unavailable: Collection[str] = ()
+) -> tuple[Summary, ...]:
+    """Of each method in the order of the rows, trivial answers last. `unavailable`: metrics of a picture that cannot be
+    had here at all."""
     groups = {row.picture: row.group for row in rows}
-    measurable = _measurable(rows)
+    worst = _Worst(rows, unavailable)
     return tuple(
         Summary(
             method=method,
@@ -80,18 +83,18 @@ def summaries_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple[S
             unfinished=sum(row.outcome == "unfinished" for row in own),
             unscored=sum(row.outcome == "unscored" for row in own),
             left_out=tuple(mean_of(one.name, by_picture(own, one.name), groups) for one in metrics),
-            as_worst=tuple(
-                mean_of(one.name, by_picture(own, one.name, _worst(one, measurable)), groups) for one in metrics
-            ),
+            as_worst=tuple(mean_of(one.name, by_picture(own, one.name, worst.of(one)), groups) for one in metrics),
         )
         for method, own in _methods(rows)
     )
 
 
-def comparisons_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple[Comparison, ...]:
+def comparisons_of(
+    rows: Sequence[Row], metrics: Sequence[MetricFacts], unavailable: Collection[str] = ()
+) -> tuple[Comparison, ...]:
     """Of each two methods, and of each method with each trivial answer."""
     groups = {row.picture: row.group for row in rows}
-    measurable, methods = _measurable(rows), _methods(rows)
+    failing, methods = _Worst(rows, unavailable), _methods(rows)
     found = []
     for (first, own), (second, other) in itertools.combinations(methods, 2):
         if own[0].trivial:
@@ -101,8 +104,8 @@ def comparisons_of(rows: Sequence[Row], metrics: Sequence[MetricFacts]) -> tuple
             return tuple(
                 difference_of(
                     one,
-                    by_picture(own, one.name, _worst(one, measurable) if worst else None),
-                    by_picture(other, one.name, _worst(one, measurable) if worst else None),
+                    by_picture(own, one.name, failing.of(one) if worst else None),
+                    by_picture(other, one.name, failing.of(one) if worst else None),
                     groups,
                 )
                 for one in metrics
@@ -136,35 +139,35 @@ def _methods(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     return [(method, own) for (_, method), own in sorted(found.items(), key=lambda one: one[0][0])]
 
 
-def _measurable(rows: Sequence[Row]) -> dict[str, frozenset[str]]:
-    """Metric → pictures that it says something of (nothing of silhouettes where there are none), or that have no score
-    at all, so that nobody knows.
-    """
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        for score in row.scores:
-            if score.value is not None:
-                found.setdefault(score.metric, set()).add(row.picture)
-    unknown = {row.picture for row in rows} - set().union(*found.values())
-    return {metric: frozenset(pictures | unknown) for metric, pictures in found.items()}
+class _Worst:
+    """A row's value where failures count as the worst one, and nothing is worse than that."""
 
+    def __init__(self, rows: Sequence[Row], unavailable: Collection[str]) -> None:
+        self._unavailable = unavailable
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            for score in row.scores:
+                if score.value is not None:
+                    found.setdefault(score.metric, set()).add(row.picture)
+        unknown = {row.picture for row in rows} - set().union(*found.values())
+        self._measurable = {metric: pictures | unknown for metric, pictures in found.items()}
+        """Metric → pictures that it says something of (nothing of silhouettes where there are none), or that have no
+        score at all, so that nobody knows."""
 
-def _worst(facts: MetricFacts, measurable: Mapping[str, frozenset[str]]) -> Callable[[Row], float | None]:
-    """A row's value where failures count as the worst one."""
-    pictures = measurable.get(facts.name)
+    def of(self, facts: MetricFacts) -> Callable[[Row], float | None]:
+        cannot_be_had = (facts.base or facts.name) in self._unavailable
+        pictures = self._measurable.get(facts.name, set())
 
-    def value_of(row: Row) -> float | None:
-        value = row.value(facts.name)
-        if value is None:
-            if pictures is None:  # nobody has one: it cannot be had here
-                return None
-            is_failure = (row.is_failure and row.picture in pictures) or row.is_to_blame(facts.name)
-            return facts.worst if is_failure else None
-        if facts.worst is None or row.trivial:
-            return value
-        return max(value, facts.worst) if facts.better == "higher" else min(value, facts.worst)
+        def value_of(row: Row) -> float | None:
+            value = row.value(facts.name)
+            if value is None:
+                is_failure = (row.is_failure and row.picture in pictures) or row.is_to_blame(facts.name)
+                return facts.worst if is_failure and not cannot_be_had else None
+            if facts.worst is None:
+                return value
+            return max(value, facts.worst) if facts.better == "higher" else min(value, facts.worst)
 
-    return value_of
+        return value_of
 
 
 def _short(number: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agent.evaluation.report import Difference, Gain, Mean, Rates, Report, Row, StageRow, Summary
+from agent.evaluation.report import Comparison, Difference, Gain, Mean, Rates, Report, Row, StageRow, Summary
 from agent.evaluation.score import MetricFacts
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def main_tables(report: Report) -> tuple[Table, ...]:
     found: list[Table] = []
     for columns in columns_of(report):
         found.append(means(report, columns, as_worst=False))
-        if _has_failures(report):
+        if _worst_counts(report.summaries, columns):
             found.append(means(report, columns, as_worst=True))
         found += _comparisons(report, columns)
     return (*found, *_stages(report))
@@ -65,7 +65,7 @@ class Columns:
 
 def columns_of(report: Report) -> tuple[Columns, ...]:
     """Those of the renders first; others where anything has a value in them."""
-    known = {score.metric for row in report.rows for score in row.scores if score.value is not None}
+    known = {mean.metric for one in report.summaries for mean in one.as_worst if mean.value is not None}
     found = []
     for about in dict.fromkeys(["", *(one.about for one in report.metrics)]):
         places = tuple(number for number, one in enumerate(report.metrics) if one.about == about)
@@ -75,25 +75,30 @@ def columns_of(report: Report) -> tuple[Columns, ...]:
     return tuple(found)
 
 
-def _has_failures(report: Report) -> bool:
-    return any(one.failed or one.unfinished for one in report.summaries)
+def _worst_counts(counted: Sequence[Summary] | Sequence[Comparison], columns: Columns) -> bool:
+    """Whether it makes a difference here that failures, and what is worse than the worst, count as the worst value."""
+    return any(columns.of(one.left_out) != columns.of(one.as_worst) for one in counted)
 
 
 # ── means ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def means(report: Report, columns: Columns, as_worst: bool) -> Table:
     if as_worst:
         title = "Means, failures as the worst value"
-        note = "Failed and unfinished runs count with each metric's worst value (see the metrics below)."
+        note = (
+            "Failed and unfinished runs, and scenes that cannot be seen, count with each metric's worst value (see the "
+            "metrics below); so does a value that is worse."
+        )
     else:
         title = "Means, failures left out"
         note = (
             "In brackets the 95 % percentile interval of the bootstrap over pictures or, where the data set groups "
             f"them, scenes ({report.resamples:,} resamples, seed {report.seed}); with few pictures it is too narrow."
         )
-        note += "" if _has_failures(report) else " No run failed, so failures as the worst value give the same table."
+        if not _worst_counts(report.summaries, columns):
+            note += " No failure counts in it, so failures as the worst value give the same table."
     shown = [one for one in report.summaries if not one.trivial or _says_something(columns, one.left_out)]
     rows = [_mean_row(one, columns, as_worst) for one in shown]
-    head = ("method", "scored", *map(_column, columns.metrics))
+    head = ("method", "pictures" if columns.about else "scored", *map(_column, columns.metrics))
     return Table(columns.titled(title), head, tuple(rows), note, _trivial(one.trivial for one in shown))
 
 
@@ -117,7 +122,7 @@ def _mean_row(summary: Summary, columns: Columns, as_worst: bool) -> tuple[str, 
     found = columns.of(summary.as_worst if as_worst else summary.left_out)
     most = max((mean.pictures for mean in found), default=0)
     cells = [_mean(facts, mean) + _of_fewer(mean, most) for facts, mean in zip(columns.metrics, found, strict=True)]
-    return (summary.method, _counts(summary), *cells)
+    return (summary.method, str(most) if columns.about else _counts(summary), *cells)
 
 
 def _of_fewer(mean: Mean, most: int) -> str:
@@ -143,7 +148,7 @@ def _mean(facts: MetricFacts, mean: Mean | Difference, signed: bool = False) -> 
 
 # ── pairs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _comparisons(report: Report, columns: Columns) -> Iterator[Table]:
-    for as_worst in (False, True) if _has_failures(report) else (False,):
+    for as_worst in (False, True) if _worst_counts(report.comparisons, columns) else (False,):
         if report.comparisons:
             yield _comparison(report, columns, as_worst)
 

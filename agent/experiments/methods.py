@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.config import NOT_SHAPING, dotted
 from agent.errors import ConfigurationError
+from agent.evaluation.other_systems import other_system
 from protocol.models import Value
 
 
@@ -42,11 +43,6 @@ SHIPPED = {
     )
 }
 
-OTHER_SYSTEMS = (
-    "VIGA", "BlenderGym", "BlenderAlchemy", "LL3M", "IR3D", "Scene Language", "SceneWeaver", "3DCode", "Vibe3DScene",
-    "Blender Agent Bridge", "blender-mcp",
-)  # fmt: skip
-"""The nearest public systems: no setting of ours may go by their names, for it is not what they do."""
 OF_THE_EXPERIMENT = {"seed": "seeds", "preset": "preset", "recording": "recording"}
 """What is not a method's to say, and where the file says it."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}")
@@ -75,11 +71,9 @@ def _own(name: str, settings: Mapping[str, Any]) -> Method:
 
 
 def _check(name: str, settings: Mapping[str, Any]) -> None:
-    plain = re.sub(r"[^a-z0-9]", "", name.casefold())
-    for system in OTHER_SYSTEMS:
-        if re.sub(r"[^a-z0-9]", "", system.casefold()) in plain:
-            message = f"the method {name!r} would carry the name of another system, {system}."
-            raise ConfigurationError(message, "It is a setting of this program: call it by what it changes.")
+    if system := other_system(name):
+        message = f"the method {name!r} would carry the name of another system, {system}."
+        raise ConfigurationError(message, "It is a setting of this program: call it by what it changes.")
     if not NAME.fullmatch(name):
         remedy = "A name is 1 to 24 letters, digits, '_' or '-', and begins with a letter."
         raise ConfigurationError(f"{name[:80]!r} cannot name a method.", remedy)

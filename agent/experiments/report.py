@@ -141,7 +141,7 @@ def report_of(
         calls=sum(one.calls for one in once),
         minutes=round(sum(one.minutes for one in once), 2),
         scores=scores,
-        paper=paper_block(pictures.kind, len(dataset.items), models),
+        paper=paper_block(pictures.kind, [item.group or item.id for item in dataset.items], models),
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from evaluated_runs import begun, draw_picture, failed, finished, write
 from PIL import Image
 
-from agent.evaluation.trivial import TRIVIAL
+from agent.evaluation.trivial import ANOTHER, TRIVIAL
 from agent.farm.batch import begin_batch
 from agent.farm.manifest import read_manifest
 from sandbox.folders import ROOT
@@ -134,6 +135,26 @@ def test_with_a_data_set_runs_are_matched_by_the_file_that_they_were_made_from(t
     assert set(said["without_run"]) == {"full", "train"}
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert "stranger" in text and "No run was made from" in text
+    assert "runs: lamp is measured beside lamp by its name: it was made from another file." in text
+
+
+def test_a_picture_twice_is_no_other_scene_and_no_more_are_two_of_a_group_that_a_list_names(tmp_path, pictures):
+    """The trivial answer of another scene is of the train's picture each time."""
+    names = {"chair": "a", "again": "a", "lamp": "a", "train": "b"}
+    (tmp_path / "list.csv").write_text(
+        "id,group,image\n" + "".join(f"{id},{group},{id}.png\n" for id, group in names.items())
+    )
+    shutil.copy(pictures["chair"], tmp_path / "again.png")
+    for name in ("chair", "lamp", "train"):
+        shutil.copy(pictures[name], tmp_path)
+    for name in names:
+        finished(tmp_path / "runs" / name, tmp_path / f"{name}.png")
+    said = report(tmp_path / "runs", "--data", tmp_path / "list.csv", out=tmp_path / "grouped")
+    scores = {id: value(row, "psnr_db") for (method, id), row in rows(said, trivial=True).items() if method == ANOTHER}
+    assert set(scores) == set(names) and scores["chair"] == scores["again"] < 40
+    (tmp_path / "list.csv").write_text("id,image\nchair,chair.png\nagain,again.png\n")
+    alone = report(tmp_path / "runs", "--data", tmp_path / "list.csv", out=tmp_path / "alone")
+    assert ANOTHER not in {method for method, _ in rows(alone, trivial=True)}
 
 
 def test_two_methods_are_compared_on_the_same_pictures(tmp_path, pictures):
@@ -215,6 +236,7 @@ def test_wrong_usage_is_told_with_its_documented_code(tmp_path, pictures):
         ((run, "--calibration", tmp_path / "nothing"), 65, "calibration.json"),
         ((run, "--size", "9"), 64, "number of pixels"),
         ((run, "--compare", "nonsense"), 64, "NAME=DIR"),
+        (("--compare", f"our-viga={run}"), 64, "name of another system, VIGA"),
     ]
     for arguments, code, said in cases:
         ended = seig(*arguments, *out)

@@ -4,10 +4,10 @@ import pytest
 
 from agent.config import Config, load_config, with_model
 from agent.errors import UsageError
+from agent.evaluation.other_systems import OTHER_SYSTEMS
 from agent.evaluation.paper import COLUMNS, TABLES, paper_block
 from agent.experiments.costs import Cost, refuse_too_dear, spent, worst_case
 from agent.experiments.file import TotalBudget
-from agent.experiments.methods import OTHER_SYSTEMS
 from agent.farm.outcomes import Outcome
 from agent.models.prices import PRICES
 
@@ -71,26 +71,31 @@ def test_the_papers_tables_are_as_it_prints_them():
     assert all(len(figures) == len(COLUMNS) for table in TABLES for _, figures in table.rows)
 
 
-@pytest.mark.parametrize(("kind", "pictures", "number"), [("nerf-paper", 35, 1), ("edit3d", 13, 2)])
-def test_they_stand_beside_their_own_pictures_with_what_differs(kind, pictures, number):
-    block = paper_block(kind, pictures, ["offline"])
+def scenes(pictures, count):
+    return [f"scene {number % count}" for number in range(pictures)]
+
+
+@pytest.mark.parametrize(("kind", "pictures", "count", "number"), [("nerf-paper", 35, 7, 1), ("edit3d", 13, 13, 2)])
+def test_they_stand_beside_runs_of_their_model_on_their_pictures_with_what_differs(kind, pictures, count, number):
+    block = paper_block(kind, scenes(pictures, count), ["claude-opus-4-7"])
     assert f"Table {number} of the paper" in block and "| Ours |" in block
-    assert "by Claude Opus 4.7; these runs are by offline." in block
     assert "no row of the tables above" in block and "does not say which" in block and "SSIM and LPIPS" in block
-    assert "the same model as far as its name tells" in paper_block(kind, pictures, ["claude-opus-4-7"])
-    assert "the same model" not in paper_block(kind, pictures, ["claude-opus-4-7", "claude-haiku-4-5"])
+    assert "by ICP or NDP, and renders it again" in block
 
 
 @pytest.mark.parametrize(
-    ("kind", "pictures", "why"),
+    ("kind", "pictures", "count", "models", "why"),
     [
-        ("", 35, "they are of other pictures than these"),
-        ("nerf", 35, "they are of other pictures than these"),
-        ("nerf-paper", 34, "Table 1 is left out: it is of 35 pictures, and here there are 34"),
-        ("edit3d", 12, "Table 2 is left out: it is of 13 pictures, and here there are 12"),
+        ("", 35, 7, ["claude-opus-4-7"], "they are of other pictures than these"),
+        ("nerf", 35, 7, ["claude-opus-4-7"], "they are of other pictures than these"),
+        ("nerf-paper", 34, 7, ["claude-opus-4-7"], "Table 1 is left out: it is of 35 pictures of 7 scenes, and here"),
+        ("edit3d", 12, 12, ["claude-opus-4-7"], "here there are 12 of 12"),
+        ("edit3d", 13, 5, ["claude-opus-4-7"], "here there are 13 of 5"),
+        ("edit3d", 13, 13, ["offline"], "its runs are by Claude Opus 4.7, and here there are some by offline"),
+        ("nerf-paper", 35, 7, ["claude-opus-4-7", "claude-haiku-4-5"], "some by claude-haiku-4-5"),
     ],
 )
-def test_beside_other_pictures_they_are_left_out_and_it_is_said_why(kind, pictures, why):
-    block = paper_block(kind, pictures, ["claude-opus-4-7"])
+def test_beside_other_pictures_or_models_they_are_left_out_and_it_is_said_why(kind, pictures, count, models, why):
+    block = paper_block(kind, scenes(pictures, count), models)
     assert why in block and "\n" not in block
     assert not [name for name in (*OTHER_SYSTEMS, "13.58", "12.65") if name in block]

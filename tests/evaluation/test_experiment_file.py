@@ -10,9 +10,10 @@ from scripted_runs import draw_box
 from agent.cli import parse
 from agent.config import NOT_SHAPING
 from agent.errors import ConfigurationError, RunError, UsageError
+from agent.evaluation.other_systems import OTHER_SYSTEMS
 from agent.experiments.command import experiment
 from agent.experiments.file import find_file, read_file, shipped
-from agent.experiments.methods import OTHER_SYSTEMS, SHIPPED
+from agent.experiments.methods import SHIPPED
 from agent.failures import failure_of
 from sandbox.folders import ROOT
 

@@ -75,6 +75,27 @@ def test_a_failure_counts_in_no_metric_that_says_nothing_of_its_picture():
     assert masked.pictures == 2 and masked.value == pytest.approx(0.4), "the full picture has no silhouette"
 
 
+def broken(picture):
+    """A run whose render is fine, while nothing of its scene can be measured."""
+    scores = (Score(metric="up", value=2.0), Score(metric="down", value=None, reason="no shape", is_fault=True))
+    return Row(method="m", id=picture, picture=picture, group="", scores=scores)
+
+
+def test_a_scene_that_is_broken_counts_as_the_worst_though_its_run_is_scored_and_nobody_has_a_better_one():
+    summary = summaries_of([row("m", "a", up=1.0, down=1.0), broken("b")], (HIGH, LOW))[0]
+    assert [one.value for one in summary.left_out] == [1.5, 1.0]
+    assert [one.value for one in summary.as_worst] == [1.5, 5.0]
+    alone = summaries_of([broken("b")], (HIGH, LOW))[0]
+    assert (alone.left_out[1].value, alone.as_worst[1].value) == (None, 9.0)
+    assert summaries_of([broken("b")], (HIGH, LOW), {"down"})[0].as_worst[1].value is None, "it cannot be had here"
+
+
+def test_nothing_is_worse_than_the_worst_of_a_method_and_of_a_trivial_answer():
+    rows = [row("m", "a", down=20.0), row("another", "a", down=30.0, trivial=True)]
+    assert [one.as_worst[0].value for one in summaries_of(rows, (LOW,))] == [9.0, 9.0]
+    assert comparisons_of(rows, (LOW,))[0].as_worst[0].value == 0.0
+
+
 def test_several_runs_of_a_picture_count_as_one():
     rows = [row("m", "a", up=1.0, id="a0"), row("m", "a", up=3.0, id="a1"), row("m", "b", up=8.0)]
     mean = summaries_of(rows, (HIGH,))[0].left_out[0]

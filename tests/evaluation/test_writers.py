@@ -17,6 +17,8 @@ from agent.evaluation.finding import find_runs
 from agent.evaluation.report import Report
 from agent.evaluation.score import MetricFacts, Score
 from agent.evaluation.sheet import page
+from agent.evaluation.statistics import comparisons_of, summaries_of
+from agent.evaluation.tables import tables_of
 from agent.evaluation.trivial import MEAN
 from agent.evaluation.writers import csv_text, json_text, latex, markdown, summary
 
@@ -110,6 +112,42 @@ def test_the_page_stands_alone_runs_nothing_and_shows_each_run(evaluation):
     assert not [tag for tag, attributes in tags.found if tag in ("script", "link", "iframe") or "href" in attributes]
     assert "default-src 'none'" in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "from the left" in text
+
+
+def test_means_say_of_how_many_pictures_they_are_and_whether_the_worst_value_makes_a_difference(evaluation):
+    tables = {table.title: table for table in tables_of(evaluation.report)}
+    first = tables["Means, failures left out: shapes"]
+    assert first.head[:2] == ("method", "pictures") and [cells[1] for cells in first.rows] == ["2", "1", "2"]
+    assert "give the same table" not in first.note
+    assert [cells[1] for cells in tables["Means, failures as the worst value: shapes"].rows] == ["2", "2", "2"]
+
+
+def test_a_broken_scene_alone_brings_the_table_of_worst_values(evaluation):
+    """Of runs that are all scored."""
+    rows = tuple(
+        row.model_copy(
+            update={
+                "outcome": "scored",
+                "scores": tuple(
+                    one.model_copy(update={"value": None, "is_fault": True}) if one.metric == "shape" else one
+                    for one in row.scores
+                ),
+            }
+        )
+        for row in evaluation.report.rows
+        if row.method == "A"
+    )
+    facts = evaluation.report.metrics
+    report = evaluation.report.model_copy(
+        update={"rows": rows, "summaries": summaries_of(rows, facts), "comparisons": comparisons_of(rows, facts)}
+    )
+    tables = {table.title: table for table in tables_of(report)}
+    assert "Means, failures as the worst value" not in tables
+    assert [cells[-1] for cells in tables["Means, failures as the worst value: shapes"].rows] == [
+        "1.000 [1.000, 1.000]"
+    ]
+    assert "give the same table" in tables["Means, failures left out"].note
+    assert "give the same table" not in tables["Means, failures left out: shapes"].note
 
 
 def test_the_page_opens_in_a_browser(evaluation, tmp_path):

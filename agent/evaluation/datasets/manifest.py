@@ -1,9 +1,9 @@
 """Owns the list that a user writes: a line for each picture, as CSV or JSON lines, with what is known of it.
 
-Columns: id, image, mask, mesh, camera, novel; only image is needed, and paths are relative to the list. `camera` names
-a file in the form of `cameras.json` (in JSON lines it may be the object itself); `novel` names pictures, in a CSV with
-";" between them, whose cameras are in that file under their names. What a manifest of a batch has beside them is left
-alone.
+Columns: id, group, image, mask, mesh, camera, novel; only image is needed, and paths are relative to the list. Pictures
+of one `group` show the same scene. `camera` names a file in the form of `cameras.json` (in JSON lines it may be the
+object itself); `novel` names pictures, in a CSV with ";" between them, whose cameras are in that file under their
+names. What a manifest of a batch has beside them is left alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from agent.evaluation.datasets.files import (
 from agent.evaluation.datasets.scenes import StoredCameras
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".json")
-COLUMNS = ("id", "image", "mask", "mesh", "camera", "novel")
+COLUMNS = ("id", "group", "image", "mask", "mesh", "camera", "novel")
 _OF_A_BATCH = ("seed", "settings")
 _MESHES = (".glb", ".gltf")
 _MOST_ROWS = 100_000
@@ -39,6 +39,7 @@ _MOST_ROWS = 100_000
 
 class _Row(Foreign):
     id: str = ""
+    group: str = Field("", max_length=80)
     image: str = Field(min_length=1)
     mask: str = ""
     mesh: str = ""
@@ -121,7 +122,7 @@ def _item(id: str, where: str, row: _Row, folder: Path) -> Item:
     camera = cameras.reference.camera(f"{where}, camera", picture) if cameras else None
     reference = View(name=picture.name, picture=picture, mask=mask, camera=camera)
     novel = tuple(_novel(where, row, cameras, folder))
-    return Item(id=id, reference=reference, novel=novel, mesh=_mesh(where, row, folder))
+    return Item(id=id, group=row.group, reference=reference, novel=novel, mesh=_mesh(where, row, folder))
 
 
 def _cameras(where: str, row: _Row, folder: Path) -> StoredCameras | None:
