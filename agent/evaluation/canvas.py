@@ -76,7 +76,7 @@ class Canvas:
         rgb = by_area(drawn.rgb.astype(np.float64), self.width_px, self.height_px)
         mask = np.ones(rgb.shape[:2], dtype=np.bool_)
         if drawn.mask is not None:
-            mask = by_area(drawn.mask.astype(np.float64)[..., None], self.width_px, self.height_px)[..., 0] > 0.5
+            mask = resized(drawn.mask, self.width_px, self.height_px)
         has_masks = self.reference.kind == "cutout"
         return Pair(
             reference=self._cut if has_masks else self._whole,
@@ -98,6 +98,11 @@ class Canvas:
     def _tolerance(self, drawn: Drawn) -> float:
         shortest: int = min(*drawn.rgb.shape[:2], self.width_px, self.height_px)
         return max(ASPECT_TOLERANCE, 1.0 / shortest)
+
+
+def resized(mask: Mask, width_px: int, height_px: int) -> Mask:
+    """Where more than half of a pixel's area is in the mask."""
+    return by_area(mask.astype(np.float64)[..., None], width_px, height_px)[..., 0] > 0.5
 
 
 def reduced(side: Side, long_px: int) -> Rgb:

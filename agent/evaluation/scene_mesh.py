@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.evaluation.geometry.mesh import TriangleMesh
-from agent.evaluation.measures import object_ids
 from agent.scene_graph import SceneGraph
 from protocol.errors import ProtocolViolated
 from protocol.models import Surface, SurfacesReply
@@ -133,8 +132,7 @@ def _above(name: str, graph: SceneGraph | None) -> list[str]:
     return found
 
 
-def at_both_edges(id_png: bytes, width_px: int, height_px: int, names: Sequence[str]) -> frozenset[str]:
+def at_both_edges(ids: NDArray[np.uint32], names: Sequence[str]) -> frozenset[str]:
     """The objects that an object-id picture shows at its left and at its right edge."""
-    ids = object_ids(id_png, width_px, height_px)
     numbers = set(ids[:, 0].tolist()) & set(ids[:, -1].tolist())
     return frozenset(names[number - 1] for number in numbers if 0 < number <= len(names))

@@ -18,7 +18,9 @@ import numpy as np
 
 from agent.errors import InputUnreadable, RunError
 from agent.evaluation.cameras import scaled
+from agent.evaluation.canvas import resized
 from agent.evaluation.data import Camera, Item, Matrix, MeshFile, View
+from agent.evaluation.datasets import reference_of
 from agent.evaluation.evaluating import AddedScores, AddedToRun, Measure, Picture
 from agent.evaluation.finding import Run
 from agent.evaluation.geometry.mesh import TriangleMesh, surface_of
@@ -28,11 +30,13 @@ from agent.evaluation.geometry.registration import Registered, Registration, reg
 from agent.evaluation.kept import Kept
 from agent.evaluation.matching import Subject
 from agent.evaluation.open_scene import SceneFailed
+from agent.evaluation.outlines import mask_of, outline_facts, outline_scores
 from agent.evaluation.scene_mesh import Vertices
 from agent.evaluation.score import MetricFacts, Score, Unavailable
 from agent.evaluation.scoring import Scored, ToMeasure
 from agent.evaluation.trivial import ANOTHER
 from agent.evaluation.views import FinishedScene, opened
+from agent.picture import Mask
 from agent.runs.journal import write_atomically
 from protocol.errors import BlenderError
 
@@ -50,7 +54,7 @@ def scene_facts(metrics: Sequence[MetricFacts]) -> tuple[MetricFacts, ...]:
     """Those of shapes, then each of these metrics of a picture for each way in which a scene is looked at again."""
     shapes = (facts.model_copy(update={"about": SHAPES}) for facts in SHAPE)
     looks = (_looked(facts, how) for how in (*ALIGNED, "novel") for facts in metrics)
-    return (*shapes, *looks)
+    return (*outline_facts(metrics), *shapes, *looks)
 
 
 def _looked(facts: MetricFacts, how: str) -> MetricFacts:
@@ -81,7 +85,7 @@ class SceneScores:
     def of(self, subject: Subject, seen: frozenset[Path], another: Item | None, measure: Measure) -> AddedScores:
         """Of one picture's runs, and of the trivial answers to it. `another`: what is known of another scene."""
         item = subject.item
-        if item is None or (item.mesh is None and not any(view.camera for view in item.novel)):
+        if item is None or not (item.mesh or item.reference.mask or any(view.camera for view in item.novel)):
             return AddedScores()
         sight = _Sight(self, item, another, measure)
         came = {
@@ -97,6 +101,8 @@ class _Sight:
         self._asked, self._item, self._another, self._measure = asked, item, another, measure
         self._kept = Kept(asked.out / "kept")
         self._target = _mesh(item.mesh)
+        self._outlines = tuple(outline_facts(asked.metrics))
+        self._mask = mask_of(item.reference, asked.size_px)
         self._novel = [view for view in item.novel if view.camera is not None]
 
     def of(self, method: str, run: Run) -> AddedToRun:
@@ -113,12 +119,16 @@ class _Sight:
         """Of a run without a scene that can be seen: its own doing, in all that could have been had of one."""
         shape = _none(SHAPE, reason, is_fault=True) if not isinstance(self._target, str) else ()
         aligned = self._everywhere(reason, ALIGNED) if shape and self._item.reference.camera else ()
-        return AddedToRun(scores=(*shape, *aligned, *(self._everywhere(reason, ("novel",)) if self._novel else ())))
+        outline = _none(self._outlines, reason, is_fault=True) if self._mask is not None else ()
+        return AddedToRun(
+            scores=(*outline, *shape, *aligned, *(self._everywhere(reason, ("novel",)) if self._novel else ()))
+        )
 
     def _everywhere(self, reason: str, ways: Iterable[str]) -> list[Score]:
         return [score for how in ways for score in _named(_none(self._asked.metrics, reason, is_fault=True), how)]
 
     def _looked_at(self, scene: FinishedScene, folder: Path) -> AddedToRun:
+        outline = self._outline(scene)
         registered, shape = self._shape(scene)
         notes = [f"{name} does not count: {why}" for name, why in sorted(scene.mesh.left_out.items())]
         if registered:
@@ -126,7 +136,21 @@ class _Sight:
             notes += [*registered.registration.notes, f"Chamfer of two samplings of its reference: {floor:.4f}"]
         aligned, pictures = self._aligned(scene, registered, folder)
         novel, more, placed = self._from_novel_views(scene, registered, folder)
-        return AddedToRun(scores=(*shape, *aligned, *novel), pictures=(*pictures, *more), notes=(*notes, *placed))
+        return AddedToRun(
+            scores=(*outline, *shape, *aligned, *novel), pictures=(*pictures, *more), notes=(*notes, *placed)
+        )
+
+    def _outline(self, scene: FinishedScene) -> tuple[Score, ...]:
+        if self._mask is None:
+            return ()
+        height_px, width_px = self._mask.shape
+        try:
+            seen = scene.object_mask(width_px, height_px)
+        except SceneFailed as error:
+            return _none(self._outlines, str(error), is_fault=True)
+        if seen is None:
+            return _none(self._outlines, "the scene has no camera", is_fault=True)
+        return outline_scores(self._outlines, self._mask, seen)
 
     # ── shape ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def _shape(self, scene: FinishedScene) -> tuple[Registered | None, tuple[Score, ...]]:
@@ -224,10 +248,21 @@ class _Sight:
                 every.setdefault(name, []).append(scored.scores)
         for name, scores in every.items():
             found.setdefault(name, []).extend(_named(_mean(scores), "novel"))
+        if self._mask is not None and self._another and (mask := self._mask_of_another()) is not None:
+            found.setdefault(ANOTHER, []).extend(outline_scores(self._outlines, self._mask, mask))
         other = _mesh(self._another.mesh) if self._another else ""
         if not isinstance(self._target, str) and not isinstance(other, str):
             found.setdefault(ANOTHER, []).extend(_register(other, self._target, self._kept).registration.scores())
         return {name: tuple(scores) for name, scores in found.items()}
+
+    def _mask_of_another(self) -> Mask | None:
+        """Of another scene, as large as this one's."""
+        assert self._another is not None and self._mask is not None
+        try:
+            mask = reference_of(self._another.reference, self._asked.size_px).mask
+        except InputUnreadable:
+            return None
+        return None if mask is None else resized(mask, *self._mask.shape[::-1])
 
     def _answers(self, view: View) -> tuple[tuple[str, Scored], ...]:
         another = self._another.reference if self._another else None

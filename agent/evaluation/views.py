@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.config import Config
 from agent.delivery import Result
@@ -23,12 +24,13 @@ from agent.evaluation import scene_mesh
 from agent.evaluation.cameras import by_camera, projected, view_of
 from agent.evaluation.data import Camera, Item, Matrix
 from agent.evaluation.kept import Kept
+from agent.evaluation.measures import object_ids
 from agent.evaluation.open_scene import OpenScene, SceneFailed
 from agent.evaluation.scene_mesh import ObjectMesh, SceneMesh, Vertices
 from agent.evaluation.score import Unavailable
 from agent.evaluation.similarity import applied, inverse
 from agent.opening import begun_as
-from agent.picture import Reference, read_reference
+from agent.picture import Mask, Reference, read_reference
 from agent.runs.folder import RunFolder
 from agent.scene_graph import SceneGraph
 from agent.tools.workbench import checked_picture
@@ -156,17 +158,30 @@ class FinishedScene:
     def _edge_to_edge(self) -> frozenset[str]:
         """Nothing where there is no camera to see it with."""
         width_px, height_px = self.reference.frame(EDGES_PX)
+        seen = self._object_ids(width_px, height_px)
+        return scene_mesh.at_both_edges(*seen) if seen else frozenset()
+
+    def object_mask(self, width_px: int, height_px: int) -> Mask | None:
+        """Where its own camera sees an object that counts; None where it has no camera."""
+        if (seen := self._object_ids(width_px, height_px)) is None:
+            return None
+        ids, names = seen
+        counted = {one.name for one in self.mesh.objects}
+        return np.isin(ids, [number for number, name in enumerate(names, start=1) if name in counted])
+
+    def _object_ids(self, width_px: int, height_px: int) -> tuple[NDArray[np.uint32], Sequence[str]] | None:
+        """Of each pixel which object it shows, as a number from 1 on, and their names; None without a camera."""
         try:
             reply, payloads = self._box.ask(
                 RenderRequest(width_px=width_px, height_px=height_px, samples=1, picture="object_id")
             )
         except SceneFailed as error:
             if isinstance(error.__cause__, RequestFailed) and error.__cause__.code == NOT_FOUND:
-                return frozenset()
+                return None
             raise
         with self._box.blamed():
             png = checked_picture(payloads, width_px, height_px)
-        return scene_mesh.at_both_edges(png, width_px, height_px, cast(RenderReply, reply).objects)
+        return object_ids(png, width_px, height_px), cast(RenderReply, reply).objects
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def render_from(

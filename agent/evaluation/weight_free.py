@@ -152,10 +152,14 @@ def _iou(_: Weights) -> PairMeasure:
 
 def _boundary_px(_: Weights) -> PairMeasure:
     def measured(pair: Pair) -> float:
-        first, second = _silhouettes(pair)
-        return _apart_px(outline_of(first), outline_of(second))
+        return boundary_px(*_silhouettes(pair))
 
     return measured
+
+
+def boundary_px(first: Mask, second: Mask) -> float:
+    """Mean distance between the outlines of two silhouettes, both ways; the diagonal where only one has any."""
+    return _apart_px(outline_of(first), outline_of(second))
 
 
 def _silhouettes(pair: Pair) -> tuple[Mask, Mask]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from agent.evaluation.scene_mesh import ObjectMesh, at_both_edges, counted, everything, is_surroundings, read_objects
-from agent.picture import encode_png
 from agent.scene_graph import SceneGraph
 from protocol.errors import ProtocolViolated
 from protocol.models import Surface, SurfacesReply
@@ -95,7 +94,7 @@ def test_of_a_full_picture_surroundings_are_left_out_by_name_by_place_in_the_gra
 
 
 def test_what_is_seen_at_both_edges_is_found_in_an_object_id_picture():
-    pixels = np.zeros((4, 6, 3), np.uint8)
-    pixels[2:, :, 0] = 2
-    pixels[1, :3, 0], pixels[2, 2:4, 0], pixels[0, :, 0] = 1, 3, 9
-    assert at_both_edges(encode_png(pixels), 6, 4, ["Cup", "Table", "Plate"]) == {"Table"}
+    ids = np.zeros((4, 6), np.uint32)
+    ids[2:] = 2
+    ids[1, :3], ids[2, 2:4], ids[0] = 1, 3, 9
+    assert at_both_edges(ids, ["Cup", "Table", "Plate"]) == {"Table"}

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from agent.evaluation.data import Camera, Dataset, Item, MeshFile, View
@@ -138,3 +139,33 @@ def test_a_scene_that_cannot_be_seen_is_its_runs_own_fault_and_counts_as_the_wor
     another = next(one for one in report.summaries if one.method == "another scene")
     shape = {one.metric: one.value for one in another.left_out}
     assert shape["chamfer_icp"] < 0.03, "the other scene is the same one here"
+
+
+def test_objects_of_a_full_picture_are_compared_with_the_mask_that_comes_with_it(runs, truth, tmp_path):  # noqa: F811
+    """With the mask that the run's own scene has, with one beside it, and with the cut-out as another scene."""
+    reference = runs["full"] / "reference.png"
+    with opened(runs["full"]) as scene:
+        seen = scene.object_mask(PX, 80)
+        assert 0.05 < seen.mean() < 0.5 and not seen[-1].any(), "the ground does not count"
+    items = []
+    for name, mask in (("same", seen), ("shifted", np.roll(seen, 3, axis=1))):
+        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        view = View(name="reference", picture=reference, mask=tmp_path / f"{name}.png")
+        items.append(Item(id=name, group="full", reference=view))
+    (tmp_path / "runs").mkdir()
+    for name in ("same", "shifted"):
+        shutil.copytree(runs["full"], tmp_path / "runs" / name)
+    shutil.copytree(runs["cut_out"], tmp_path / "runs" / "cut_out")
+    broken = shutil.copytree(runs["full"], tmp_path / "more" / "same")
+    (broken / "scene.blend").write_bytes(b"BLENDER-v300 nothing")
+    report = evaluated([*items, truth], [tmp_path / "runs", broken], tmp_path / "out").report
+    found = {(row.method, row.picture, row.folder): row for row in report.rows}
+    same, shifted, cut = (
+        found["staged", name, str(tmp_path / "runs" / name)] for name in ("same", "shifted", "cut_out")
+    )
+    assert (same.value("iou_objects"), same.value("boundary_px_objects")) == (1.0, 0.0)
+    assert 0.5 < shifted.value("iou_objects") < 0.95 and 0.5 < shifted.value("boundary_px_objects") < 3.5
+    assert same.value("iou") is None, "its render has no silhouette"
+    assert found["staged", "same", str(broken)].is_to_blame("iou_objects")
+    assert found["another scene", "same", ""].value("iou_objects") < 0.9
+    assert not [score for score in cut.scores if score.metric == "iou_objects"]
