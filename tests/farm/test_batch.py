@@ -1,6 +1,7 @@
 """A batch on one machine: no row holds up another, it stops at once and goes on at any time, and what cannot be is
 refused before anything starts."""
 
+import contextlib
 import json
 import os
 import pty
@@ -250,6 +251,49 @@ def test_where_a_person_looks_the_rows_under_way_are_drawn(tmp_path):
             process.kill()
             os.close(ours)
     assert "sleep-long" in seen[0] and "broken-1: failed: bug: a defect." in seen[0]
+
+
+@pytest.fixture
+def broken_output(request):
+    """Standard output that a program starts with, and what breaks it then."""
+    breaks = lambda: None  # noqa: E731
+    if request.param == "full":
+        ours, theirs = None, os.open("/dev/full", os.O_WRONLY)
+    elif request.param == "terminal gone":
+        ours, theirs = pty.openpty()
+        breaks = lambda: (os.read(ours, 1), os.close(ours))  # noqa: E731
+    else:
+        ours, theirs = os.pipe()
+    if request.param == "closed":
+        os.close(ours)
+    if request.param == "not read":
+        os.set_blocking(theirs, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(theirs, b"x" * 4096)
+        os.set_blocking(theirs, True)
+    yield theirs, breaks
+    os.close(theirs)
+    if request.param == "not read":
+        os.close(ours)
+
+
+@pytest.mark.parametrize("broken_output", ["closed", "full", "not read", "terminal gone"], indirect=True)
+def test_a_standard_output_that_breaks_stops_no_row_and_changes_no_exit_code(broken_output, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,image\n" + "".join(f"{id},{id}.png\n" for id in "abc"))
+    for id in "abc":
+        (tmp_path / f"{id}.png").write_text("no picture")
+    theirs, breaks = broken_output
+    command = [sys.executable, "-m", "agent", "batch", str(tmp_path / "rows.csv"), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [*command, "--at-once", "1", "--", *OFFLINE], cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        breaks()
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 0 and "Traceback" not in said, said
+    totals = json.loads((tmp_path / "out" / "batch.json").read_text())["totals"]
+    assert totals["final"] == 3 and totals["failures"] == {"input": 3}
 
 
 # ── what cannot be is refused before anything starts ──────────────────────────────────────────────────────────────────
