@@ -118,6 +118,17 @@ def test_claude_is_the_default_only_where_a_key_is_present(monkeypatch):
     assert with_model(Config(model="offline")).align_looks == 0 < with_model(Config(model="claude")).align_looks
 
 
+@pytest.mark.parametrize("model", [{"claude_model": "house-model"}, {"claude_models.selector": "house-model"}])
+def test_a_bound_in_dollars_is_refused_where_a_price_is_not_known(model):
+    unbounded = with_model(load_config({"model": "claude", "budget.tokens": 9, **model}))
+    with pytest.raises(ConfigurationError, match=r"'house-model' is not known.*Bound --max-tokens or --max-calls"):
+        with_model(load_config({"model": "claude", "budget.usd": 1, **model}))
+    with pytest.raises(ConfigurationError, match="'house-model' is not known"):
+        with_budget(unbounded, {"budget.usd": 1})
+    assert with_budget(unbounded, {"budget.calls": 7, "budget.usd": None}).budget.calls == 7
+    assert with_model(load_config({"model": "offline", "budget.usd": 1, **model})).budget.usd == 1
+
+
 def test_what_does_not_shape_the_result_does_not_change_the_settings_digest():
     assert Config(standby=False, side_by_side=1).digest() == Config().digest()
     assert Config(seed=1).digest() != Config().digest()

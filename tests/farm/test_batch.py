@@ -29,6 +29,7 @@ pytestmark = pytest.mark.farm
 
 STUB = ROOT / "tests" / "fakes" / "stub_row.py"
 OFFLINE = ("--preset", "quick", "--model", "offline")
+UNPRICED = ("--model", "claude", "--claude-model", "house-model")
 
 
 @pytest.fixture
@@ -339,6 +340,7 @@ def test_a_bad_manifest_is_refused_and_nothing_is_written(pictures, text, code, 
         (["--at-once", "0"], 64, "'0' is no number of at least 1"),
         (["--batch-max-cost", "2", "--", "--max-cost", "1"], 64, "3 rows at up to $1.00 each may cost $3.00"),
         (["--batch-max-cost", "2", "--"], 64, "needs a bound of each run"),
+        (["--batch-max-cost", "9", "--", *UNPRICED, "--max-cost", "1"], 78, "the price of 'house-model' is not known"),
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_run(pictures, options, code, said):
