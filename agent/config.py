@@ -418,7 +418,9 @@ def unpriced(config: Config) -> list[str]:
 
 def _refuse_unknown_price(config: Config) -> None:
     if config.budget.usd is not None and (unknown := unpriced(config)):
-        message = f"the price of {unknown[0]!r} is not known, so a bound in dollars (--max-cost, budget.usd) does not hold."
+        message = (
+            f"the price of {unknown[0]!r} is not known, so a bound in dollars (--max-cost, budget.usd) does not hold."
+        )
         remedy = f"Bound --max-tokens or --max-calls, or name a model whose price is known, such as {DEFAULT_MODEL}."
         raise ConfigurationError(message, remedy)
 

@@ -409,6 +409,23 @@ def test_the_command_of_a_row_holds_wherever_it_is_called(pictures, monkeypatch)
     Path("set.toml").write_text("rollouts = 2\n")
     told = RunsTold(["--config", "set.toml", "--blender", "./blender"])
     assert told.config.rollouts == 2
-    said = dict(zip(told.arguments[4::2], told.arguments[5::2], strict=True))
-    here = {"--config": str(pictures / "set.toml"), "--blender": str(pictures / "blender")}
+    arguments = told.frozen_as(pictures / "settings.toml")
+    said = dict(zip(arguments[4::2], arguments[5::2], strict=True))
+    here = {"--config": str(pictures / "settings.toml"), "--blender": str(pictures / "blender")}
     assert said == {"--model": "offline", **here}, "the last of an option holds"
+
+
+def test_a_configuration_file_that_changes_changes_no_row_of_a_batch_that_has_begun(pictures):
+    ours, kept = pictures / "set.toml", pictures / "out" / "farm" / "settings.toml"
+    submit = ("farm", "submit", pictures / "rows.csv", "--out", pictures / "out", "--engine", "openjd", "--write-only")
+    ours.write_text("rollouts = 2\n")
+    assert seig(*submit, "--", *OFFLINE, "--config", ours).returncode == 0
+    template = (pictures / "out" / "template.json").read_text()
+    assert "{{Param.Out}}/farm/settings.toml" in template and kept.read_text() == "rollouts = 2\n"
+    ours.write_text("rollouts = 3\n")
+    ended = seig(*submit, "--", *OFFLINE, "--config", ours)
+    assert ended.returncode == 64 and "begun with other settings" in ended.stderr
+    assert kept.read_text() == "rollouts = 2\n"
+    ours.write_text("rollouts = 2\n[budget]\ncalls = 9\n")
+    assert seig(*submit, "--", *OFFLINE, "--config", ours).returncode == 0, "a budget shapes nothing"
+    assert "calls = 9" in kept.read_text()
