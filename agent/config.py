@@ -295,12 +295,13 @@ def load_config(
     """Merge `own` over `options` (dotted names, None left out) over the file over the preset over the defaults.
 
     `recorded`: the settings of a run that is to be replayed, in the preset's place where none is named. `own`: those
-    of this picture alone, by their dotted names.
+    of this picture alone, by their dotted names or as tables.
     Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
     from_file = read_toml("configuration file", file, example="rollouts = 2") if file else {}
-    typed = {name: value for name, value in options.items() if value is not None and name not in (own or {})}
-    given = _nested({**typed, **(own or {})})
+    own = dotted(own or {})
+    typed = {name: value for name, value in options.items() if value is not None and name not in own}
+    given = _nested({**typed, **own})
     preset = given.get("preset", from_file.get("preset"))
     below = recorded if recorded and preset is None else PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     named = {"preset": preset or below.get("preset", "default")}
@@ -418,9 +419,7 @@ def unpriced(config: Config) -> list[str]:
 
 def _refuse_unknown_price(config: Config) -> None:
     if config.budget.usd is not None and (unknown := unpriced(config)):
-        message = (
-            f"the price of {unknown[0]!r} is not known, so a bound in dollars (--max-cost, budget.usd) does not hold."
-        )
+        message = f"the price of {unknown[0]!r} is not known, so no bound in dollars (--max-cost, budget.usd) holds."
         remedy = f"Bound --max-tokens or --max-calls, or name a model whose price is known, such as {DEFAULT_MODEL}."
         raise ConfigurationError(message, remedy)
 
@@ -438,9 +437,14 @@ def read_toml(what: str, file: Path, example: str) -> dict[str, Any]:
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ConfigurationError for a name that lies below another's value."""
     nested: dict[str, Any] = {}
     for name, value in dotted.items():
         *tables, last = name.split(".")
+        above = (".".join(tables[:count]) for count in range(1, len(tables) + 1))
+        if both := next((one for one in above if one in dotted), ""):
+            message = f"there cannot be both the settings {both!r} and {name!r}."
+            raise ConfigurationError(message, _known_instead([name]))
         place = nested
         for table in tables:
             place = place.setdefault(table, {})

@@ -48,8 +48,8 @@ class RunsTold:
         return self.config.digest()
 
     def frozen_as(self, copy: Path) -> tuple[str, ...]:
-        """The options for each row, with a copy, by its absolute path, in the configuration file's place: a later change
-        of that file is none of the rows'."""
+        """The options for each row, with a copy, by its absolute path, in the place of the configuration file: when
+        that changes later, no row does."""
         if self._file is None:
             return self._arguments
         write_atomically(copy, self._file)

@@ -22,6 +22,11 @@ def test_the_default_has_the_papers_rounds_and_rollouts():
     assert config.rollouts == 4
 
 
+def test_a_table_among_the_settings_of_a_picture_leaves_what_else_was_said():
+    config = load_config({"budget.usd": 1.0, "budget.calls": 5}, own={"budget": {"calls": 9}, "rounds.geometry": 2})
+    assert (config.budget.usd, config.budget.calls, config.rounds.geometry) == (1.0, 9, 2)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

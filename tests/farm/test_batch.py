@@ -315,6 +315,8 @@ def test_a_standard_output_that_breaks_stops_no_row_and_changes_no_exit_code(bro
         ),
         ("image,preset\n0.png,\n1.png,slow\n", 64, "row 2 (1): the setting 'preset' must be one of"),
         ("image,recording\n0.png,x\n", 64, "'recording' is no setting of a row"),
+        ("image,budget.usd.max\n0.png,5\n", 64, "both the settings 'budget.usd' and 'budget.usd.max'"),
+        ("id,image\na," + "x" * 300 + ".png\n", 65, "cannot be found"),
         ("image,seed\n0.png,-1\n", 64, "line 2: the seed -1 is below 0"),
         ("image\n" + "x.png\n" * 100_001, 64, "100,000 is the most"),
         ("image\n" + "".join(f"none{number}.png\n" for number in range(100_000)), 65, "and 99995 more"),
@@ -323,7 +325,7 @@ def test_a_standard_output_that_breaks_stops_no_row_and_changes_no_exit_code(bro
 )
 def test_a_bad_manifest_is_refused_and_nothing_is_written(pictures, text, code, said):
     (pictures / "rows.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    ended = seig("batch", pictures / "rows.csv", "--out", pictures / "out", "--", *OFFLINE)
+    ended = seig("batch", pictures / "rows.csv", "--out", pictures / "out", "--", *OFFLINE, "--max-cost", "1")
     assert ended.returncode == code and said in ended.stderr, ended.stderr
     assert not (pictures / "out").exists()
 
