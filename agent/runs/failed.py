@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agent.config import Budget
 from agent.errors import Interrupted
@@ -86,7 +86,8 @@ def attempts_since_failure(folder: RunFolder) -> int:
 def worn_out(folder: RunFolder, attempts: int, last: Failure | None = None) -> Failure:
     """Too often interrupted: of the class of what interrupted it last."""
     before = folder.last_status() if last is None else last.model_dump()
-    name = before.get("failure_class") or "interrupted"
+    said = before.get("failure_class")
+    name = said if said in get_args(FailureClass) else "interrupted"
     message = f"given up after {attempts} attempts: {before.get('message') or 'each was ended from outside'}"
     return Failure.model_validate({"exit_code": DEFECT, "failure_class": name, "message": message})
 
