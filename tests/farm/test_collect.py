@@ -100,7 +100,7 @@ NAMES = ("status", "state", "percent", "measures", "spent", "proof", "psnr_db", 
          "pid", "heartbeat", "epoch", "iou", "outcome")  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:9])
 def test_a_row_whose_files_hold_values_of_other_kinds_has_its_state_all_the_same(batch, wrong):
     folder = batch.root / "new"
     tables = {"measures": dict.fromkeys(NAMES, wrong), "spent": dict.fromkeys(NAMES, wrong), "status": "accepted"}
