@@ -24,6 +24,7 @@ from agent.farm.local import LocalBatch
 from agent.farm.manifest import read_manifest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
+from sandbox.limits import MIB
 
 pytestmark = pytest.mark.farm
 
@@ -38,6 +39,7 @@ def batch(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "FIRST_WAIT_S", 0.3)
     monkeypatch.setattr(local, "LOOK_S", 0.02)
     monkeypatch.setattr(local, "END_S", 1.0)
+    monkeypatch.setattr(local, "ROW_BYTES", MIB)
 
     def batch(*ids, **options):
         rows = tmp_path / "rows.csv"
@@ -121,6 +123,16 @@ def test_no_more_rows_run_at_once_than_are_allowed(batch):
     rows = batch(*(f"done-{number}" for number in range(8)), at_once=3, tell=lambda one: seen.append(len(one.running)))
     rows.run()
     assert max(seen) == 3
+
+
+@pytest.mark.parametrize(("growing_s", "most"), [(60.0, 2), (0.0, 4)])
+def test_free_memory_is_given_to_one_row_only_while_that_has_not_taken_it_yet(batch, monkeypatch, growing_s, most):
+    monkeypatch.setattr(local, "available_bytes", lambda: 5 * MIB // 2)
+    monkeypatch.setattr(local, "GROWING_S", growing_s)
+    seen = []
+    rows = batch(*(f"done-{number}" for number in range(8)), at_once=4, tell=lambda one: seen.append(len(one.running)))
+    rows.run()
+    assert max(seen) == most and len(rows.ended) == 8
 
 
 def test_a_row_that_hangs_beyond_its_time_is_ended(batch):
