@@ -326,7 +326,7 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-calls", type=int, metavar="N", help="most model calls")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="most tokens, input and output together")
     parser.add_argument("--max-minutes", type=float, metavar="M", help="longest time")
-    parser.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, where the model's price is known")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="most dollars, by prices that are known")
 
 
 def _model_of_role(text: str) -> tuple[str, str]:

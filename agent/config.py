@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from agent.errors import ConfigurationError, UsageError
 from agent.models.base import Role
 from agent.models.claude import Effort, key_present
+from agent.models.prices import DEFAULT_MODEL, price_of
 from protocol.gpu import GpuKind
 from protocol.models import Gpu, Value
 from sandbox.confinement.levels import parse_wanted
@@ -62,7 +63,7 @@ class Budget(Value):
     calls: PositiveInt = 600
     minutes: PositiveFloat = 240.0
     usd: PositiveFloat | None = None
-    """Counts only where the model's price is known."""
+    """Refused where the price of a model is not known."""
 
 
 class StageLimits(Value):
@@ -294,12 +295,13 @@ def load_config(
     """Merge `own` over `options` (dotted names, None left out) over the file over the preset over the defaults.
 
     `recorded`: the settings of a run that is to be replayed, in the preset's place where none is named. `own`: those
-    of this picture alone, by their dotted names.
+    of this picture alone, by their dotted names or as tables.
     Raises UsageError for an option, ConfigurationError for a file, with the setting as it was written there.
     """
     from_file = read_toml("configuration file", file, example="rollouts = 2") if file else {}
-    typed = {name: value for name, value in options.items() if value is not None and name not in (own or {})}
-    given = _nested({**typed, **(own or {})})
+    own = dotted(own or {})
+    typed = {name: value for name, value in options.items() if value is not None and name not in own}
+    given = _nested({**typed, **own})
     preset = given.get("preset", from_file.get("preset"))
     below = recorded if recorded and preset is None else PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     named = {"preset": preset or below.get("preset", "default")}
@@ -307,9 +309,13 @@ def load_config(
 
 
 def with_budget(config: Config, options: Mapping[str, Any]) -> Config:
-    """The same settings with what `options` (dotted names, None left out) says of the budget."""
+    """The same settings with what `options` (dotted names, None left out) says of the budget. Raises UsageError or
+    ConfigurationError for what it cannot be."""
     given = _nested({name: value for name, value in options.items() if value is not None})
-    return _validated(_merge(config.model_dump(), given), options)
+    larger = _validated(_merge(config.model_dump(), given), options)
+    if options.get("budget.usd") is not None:  # a run that was begun with one goes on all the same
+        _refuse_unknown_price(larger)
+    return larger
 
 
 def _validated(settings: Mapping[str, Any], options: Mapping[str, Any], file: Path | None = None) -> Config:
@@ -389,7 +395,33 @@ def with_model(config: Config) -> Config:
     model = config.model or ("claude" if key_present() else "offline")
     if model == "offline" and config.text_only_scaffold:
         raise ConfigurationError("the offline model builds from the picture alone.", "Leave text_only_scaffold out.")
-    return config.model_copy(update={"model": model} | ({"align_looks": 0} if model == "offline" else {}))
+    settled = config.model_copy(update={"model": model} | ({"align_looks": 0} if model == "offline" else {}))
+    _refuse_unknown_price(settled)
+    return settled
+
+
+def is_live(config: Config) -> bool:
+    """Asks a service, which costs money."""
+    return config.model == "claude"
+
+
+def model_ids(config: Config) -> list[str]:
+    """The models that are asked for, the first by all roles that have none of their own."""
+    if not is_live(config):
+        return [str(config.model)]
+    return list(dict.fromkeys([config.claude_model or DEFAULT_MODEL, *config.claude_models.values()]))
+
+
+def unpriced(config: Config) -> list[str]:
+    """Those of them that cost nobody knows what."""
+    return [model for model in model_ids(config) if price_of(model) is None] if is_live(config) else []
+
+
+def _refuse_unknown_price(config: Config) -> None:
+    if config.budget.usd is not None and (unknown := unpriced(config)):
+        message = f"the price of {unknown[0]!r} is not known, so no bound in dollars (--max-cost, budget.usd) holds."
+        remedy = f"Bound --max-tokens or --max-calls, or name a model whose price is known, such as {DEFAULT_MODEL}."
+        raise ConfigurationError(message, remedy)
 
 
 def read_toml(what: str, file: Path, example: str) -> dict[str, Any]:
@@ -405,9 +437,14 @@ def read_toml(what: str, file: Path, example: str) -> dict[str, Any]:
 
 
 def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ConfigurationError for a name that lies below another's value."""
     nested: dict[str, Any] = {}
     for name, value in dotted.items():
         *tables, last = name.split(".")
+        above = (".".join(tables[:count]) for count in range(1, len(tables) + 1))
+        if both := next((one for one in above if one in dotted), ""):
+            message = f"there cannot be both the settings {both!r} and {name!r}."
+            raise ConfigurationError(message, _known_instead([name]))
         place = nested
         for table in tables:
             place = place.setdefault(table, {})

@@ -153,7 +153,7 @@ class Console:
 
     def _draw(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            if not _has_reader(self._stream):
+            if not has_reader(self._stream):
                 return
             width = os.get_terminal_size(self._stream.fileno()).columns
             text = f"{self.elapsed()}  {self._percent:3.0f} %  {self._line()}"[: width - 1]
@@ -161,16 +161,14 @@ class Console:
             self._stream.flush()
 
     def _clear(self) -> None:
-        if self._live and _has_reader(self._stream):
+        if self._live and has_reader(self._stream):
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write("\r\x1b[2K")
                 self._stream.flush()
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()
-        if _has_reader(self._stream):
-            with contextlib.suppress(OSError, ValueError):
-                print(printable(text[:LONGEST_LINE]), file=self._stream, flush=True)
+        print_line(self._stream, text)
 
     def _write_status(self, state: str) -> None:
         if self._status is None or not self._status.parent.is_dir():
@@ -213,13 +211,26 @@ def _eta_s(elapsed_s: float, percent: float) -> float | None:
 
 
 def answer(text: str) -> None:
-    """Print what a command was asked for. A reader that has gone, or does not read, is no error."""
-    if _has_reader(sys.stdout, READER_S):
-        with contextlib.suppress(BrokenPipeError):
-            print(printable(text), flush=True)
+    """Print what a command was asked for. A reader that has gone, or does not read, is no error; a file that cannot
+    take it is told of, and changes nothing of what was done."""
+    if not has_reader(sys.stdout, READER_S):
+        return
+    try:
+        print(printable(text), flush=True)
+    except BrokenPipeError:
+        pass
+    except (OSError, ValueError) as error:
+        print_line(sys.stderr, f"seig: standard output: {error}")
 
 
-def _has_reader(stream: TextIO, wait_s: float = 0.0) -> bool:
+def print_line(stream: TextIO, text: str) -> None:
+    """A line for whoever looks: a stream that is broken, or that nobody reads, does without it."""
+    if has_reader(stream):
+        with contextlib.suppress(OSError, ValueError):
+            print(printable(text[:LONGEST_LINE]), file=stream, flush=True)
+
+
+def has_reader(stream: TextIO, wait_s: float = 0.0) -> bool:
     """Whether a line can be written without waiting: a full pipe that nobody reads must not hold up a run."""
     try:
         return bool(select.select([], [stream], [], wait_s)[1])

@@ -14,7 +14,6 @@ from typing import Any
 from agent import prompting
 from agent.config import Config
 from agent.console import Console, Screen
-from agent.conversation import book_lost
 from agent.delivery import Result, isolation
 from agent.errors import Interrupted, UsageError
 from agent.failures import failure_of
@@ -25,6 +24,7 @@ from agent.pipeline import reconstruct
 from agent.runs.budget import Ledger, longest_minutes
 from agent.runs.folder import RunFolder
 from agent.runs.journal import Journal, write_atomically
+from agent.runs.lost import book_lost
 from agent.runs.room import Room
 from agent.runs.run import Opened
 from agent.runs.stopping import stopping

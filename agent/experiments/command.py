@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.config import is_live
 from agent.console import answer
 from agent.errors import InputUnreadable, NodeUnfit, UsageError
 from agent.evaluation.command import evaluate_in, weights_of
 from agent.evaluation.finding import find_runs, of_items
 from agent.evaluation.writers import markdown
 from agent.exit_codes import BELOW_THE_BAR, GO_ON_LATER
-from agent.experiments.costs import Cost, dollars, is_live, refuse_too_dear, spent, worst_case
+from agent.experiments.costs import Cost, dollars, refuse_too_dear, spent, worst_case
 from agent.experiments.file import ExperimentFile, find_file, read_file
 from agent.experiments.pictures import Pictures, pictures_of
 from agent.experiments.report import Found, Report, report_of, write_report

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.config import Config
+from agent.config import Config, is_live, model_ids, unpriced
 from agent.errors import UsageError
 from agent.experiments.file import TotalBudget
 from agent.farm.outcomes import Outcome
-from agent.models.prices import DEFAULT_MODEL, MILLION, price_of
+from agent.models.prices import MILLION, price_of
 from protocol.models import Value
 
 
@@ -25,28 +25,14 @@ class Cost(Value):
         return f"{dollars(self.usd)}, {self.tokens:,} tokens"
 
 
-def is_live(config: Config) -> bool:
-    """Asks a service, which costs money."""
-    return config.model == "claude"
-
-
-def model_ids(config: Config) -> list[str]:
-    """The models that are asked for, the first by all roles that have none of their own."""
-    if not is_live(config):
-        return [str(config.model)]
-    return list(dict.fromkeys([config.claude_model or DEFAULT_MODEL, *config.claude_models.values()]))
-
-
 def worst_case(config: Config) -> Cost:
     """Of one run, over all its attempts: its bound in dollars, or its tokens at the dearest rate."""
     if not is_live(config):
         return Cost()
-    prices = [price_of(model) for model in model_ids(config)]
-    known = [price for price in prices if price is not None]
     tokens = config.budget.tokens
-    if len(known) < len(prices):
+    if unpriced(config):
         return Cost(usd=None, tokens=tokens)
-    usd = tokens * max(max(price) for price in known) / MILLION
+    usd = tokens * max(max(price_of(model) or ()) for model in model_ids(config)) / MILLION
     return Cost(usd=min(usd, config.budget.usd or usd), tokens=tokens)
 
 

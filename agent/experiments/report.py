@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from agent.config import model_ids
 from agent.evaluation.data import Dataset
 from agent.evaluation.paper import paper_block
-from agent.experiments.costs import Cost, dollars, model_ids, spent
+from agent.experiments.costs import Cost, dollars, spent
 from agent.experiments.file import ExperimentFile
 from agent.experiments.pictures import Pictures
 from agent.experiments.rows import Asked, Stale

@@ -2,6 +2,7 @@
 
 ROOT/farm/batch.json      what the batch is, and the digest of its rows
 ROOT/farm/manifest.jsonl  the rows, frozen: task K of the farm is row K of it, and stays it where rows are added
+ROOT/farm/settings.toml   the configuration file, where one was given: a copy
 ROOT/farm/logs/           what the engine kept of the tasks' output
 ROOT/batch.*, template.json   its report; its description for Open Job Description
 ROOT/<id>/                the run of a row
@@ -42,6 +43,11 @@ class Batch(Value):
     @property
     def manifest(self) -> Path:
         return self.folder / FROZEN
+
+    @property
+    def config_file(self) -> Path:
+        """The copy of the one that the runs are told."""
+        return self.folder / "settings.toml"
 
     @property
     def logs(self) -> Path:

@@ -174,7 +174,7 @@ def _begun(options: argparse.Namespace) -> tuple[RunsTold, Bounds, Batch]:
 
 
 def _row(batch: Batch, told: RunsTold) -> list[str]:
-    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *told.arguments)
+    return row_command("--manifest", str(batch.manifest), "--out", str(batch.root), *told.frozen_as(batch.config_file))
 
 
 def _refuse_too_dear(bound: float | None, most: float | None, rows: int) -> None:

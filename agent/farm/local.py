@@ -31,6 +31,8 @@ from sandbox.machine import available_bytes, processors
 
 ROW_BYTES = 2 * GIB
 """What a run with an active Blender and a standby takes at the default sizes."""
+GROWING_S = 60.0
+"""In which a row that was started comes to take so much."""
 ROW_CORES = 2
 LOOK_S = 0.2
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
@@ -117,10 +119,15 @@ class LocalBatch:
         now = time.monotonic()
         while len(self.running) < self.at_once and self._unfit < UNFIT_AT_MOST:
             ready = next((task for task in self.waiting if task.not_before <= now), None)
-            if ready is None or (self.running and not _has_room()):
+            if ready is None or (self.running and not self._has_room()):
                 return
             self.waiting.remove(ready)
             self._start(ready)
+
+    def _has_room(self) -> bool:
+        """Beside the rows that have just started, of whose memory most is still counted as free."""
+        growing = sum(time.monotonic() - task.began < GROWING_S for task in self.running)
+        return available_bytes() > (growing + 1) * ROW_BYTES
 
     def _start(self, task: Task) -> None:
         folder = RunFolder(self.batch.root / task.row.id)
@@ -179,10 +186,6 @@ class LocalBatch:
 def at_once_here() -> int:
     """How many rows this machine bears at the same time."""
     return max(1, min(processors() // ROW_CORES, available_bytes() // ROW_BYTES))
-
-
-def _has_room() -> bool:
-    return available_bytes() > ROW_BYTES
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ Row K of a manifest is task K of the farm, so a batch keeps the digest of its ro
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -89,13 +90,22 @@ def read_row(path: Path, index: int, path_map: PathMap | None = None) -> Row:
 
 def refuse_missing_pictures(path: Path, rows: Iterable[Row]) -> None:
     """Raises InputUnreadable that names the first few pictures which are not there."""
-    missing = [row for row in rows if not row.image.is_file()]
+    missing = [row for row in rows if not _is_there(row.image)]
     if missing:
         named = ", ".join(f"{row.image} (row {row.index})" for row in missing[:_TOLD_AT_MOST])
         more = f" and {len(missing) - _TOLD_AT_MOST} more" if len(missing) > _TOLD_AT_MOST else ""
         pictures = "1 picture" if len(missing) == 1 else f"{len(missing)} pictures"
         remedy = "Paths are relative to the manifest; correct them there."
         raise InputUnreadable(f"{pictures} of {path} cannot be found: {named}{more}.", remedy)
+
+
+def _is_there(picture: Path) -> bool:
+    try:
+        return picture.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _no_such_row(rows: int, index: int) -> UsageError:

@@ -11,14 +11,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import FiniteFloat, ValidationError
+
 from agent.farm.manifest import Row
-from agent.runs.lease import STALE_S, Holder, live_holder, read_holder
+from agent.runs.lease import STALE_S, Holder, RunHeld, live_holder, read_holder
 from protocol.models import Value
 
 State = Literal["accepted", "best_effort", "budget_stopped", "failed", "running", "stopped", "lost", "not_begun"]
 FINAL_STATES = frozenset({"accepted", "best_effort", "budget_stopped", "failed"})
 SCENES = ("accepted", "best_effort", "budget_stopped")
 LOG_TAIL_BYTES = 2000
+MOST = 1e15
+"""Tokens, dollars or minutes: what is more is no count of them."""
 
 
 class Outcome(Value):
@@ -39,7 +43,7 @@ class Outcome(Value):
     iou: float | None = None
     rebuild: str = ""
     where: str = ""
-    percent: float = 0.0
+    percent: FiniteFloat = 0.0
     calls: int = 0
     tokens: int = 0
     usd: float | None = 0.0
@@ -74,8 +78,7 @@ def outcomes(root: Path, rows: Iterable[Row]) -> list[Outcome]:
 def outcome_of(folder: Path, row: Row) -> Outcome:
     result, status = _read(folder / "result.json"), _read(folder / "status.json")
     holder = read_holder(folder)
-    spent = result.get("spent") or {}
-    facts: dict[str, Any] = {} if "calls" in spent else _spent(folder / "ledger.jsonl")
+    facts: dict[str, Any] = {} if "calls" in _table(result, "spent") else _spent(folder / "ledger.jsonl")
     facts |= {**_of_status(status), **_of_holder(holder), **_of_result(result)}
     facts["state"] = _state(folder, result, status, holder)
     facts["rounds"] = sum(1 for _ in folder.glob("stages/*/round_*"))
@@ -84,7 +87,12 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     if facts["state"] in ("failed", "stopped", "lost"):
         facts["log_tail"] = _tail(folder / "logs" / "agent.log")
     known = {name: value for name, value in facts.items() if value is not None or name == "usd"}
-    return Outcome(index=row.index, id=row.id, image=row.image, folder=folder, **known)
+    known |= {"index": row.index, "id": row.id, "image": row.image, "folder": folder}
+    try:
+        return Outcome.model_validate(known)
+    except ValidationError as error:
+        wrong = {each["loc"][0] for each in error.errors()}
+        return Outcome.model_validate({name: value for name, value in known.items() if name not in wrong})
 
 
 def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder: Holder | None) -> State:
@@ -102,12 +110,14 @@ def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder:
 def _is_alive(folder: Path, holder: Holder) -> bool:
     try:
         return live_holder(folder) is not None
+    except RunHeld:  # replaced meanwhile by what another version of this program wrote
+        return True
     except OSError:  # a folder that may only be read: by our own clock
         return abs(time.time() - holder.heartbeat) < STALE_S  # from the future: of before a clock was set
 
 
 def _of_result(result: dict[str, Any]) -> dict[str, Any]:
-    measures, spent, proof = (result.get(name) or {} for name in ("measures", "spent", "proof"))
+    measures, spent, proof = (_table(result, name) for name in ("measures", "spent", "proof"))
     found = {
         "failure_class": result.get("failure_class"),
         "message": result.get("message") or result.get("stopped_by"),
@@ -118,7 +128,7 @@ def _of_result(result: dict[str, Any]) -> dict[str, Any]:
         "rebuild": proof.get("outcome"),
         "attempts": result.get("attempts"),
         "blender": result.get("blender"),
-        "percent": 100.0 if result.get("status") in FINAL_STATES else None,
+        "percent": 100.0 if any(result.get("status") == state for state in FINAL_STATES) else None,
     }
     known = {name: value for name, value in found.items() if value is not None}
     return known | {name: spent[name] for name in ("calls", "tokens", "usd", "minutes") if name in spent}
@@ -141,15 +151,20 @@ def _spent(ledger: Path) -> dict[str, Any]:
     known = True
     for entry in _lines(ledger):
         calls += 1
-        tokens += sum(int(_number(count)) for count in (entry.get("tokens") or {}).values())
+        tokens += sum(int(_number(count)) for count in _table(entry, "tokens").values())
         minutes = max(minutes, _number(entry.get("minutes")))
         known = known and entry.get("usd") is not None
         usd += _number(entry.get("usd"))
     return {"calls": calls, "tokens": tokens, "usd": usd if known else None, "minutes": minutes}
 
 
+def _table(said: dict[str, Any], name: str) -> dict[str, Any]:
+    value = said.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and -MOST < value < MOST else 0.0
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -160,7 +175,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             yield entry
@@ -169,7 +184,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

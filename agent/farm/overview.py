@@ -1,10 +1,15 @@
-"""Owns what a person sees of a batch on one machine: a live table on a terminal, a line now and then elsewhere."""
+"""Owns what a person sees of a batch on one machine: a live table on a terminal, a line now and then elsewhere.
+
+A standard output that is closed or full, or that nobody reads, holds up no row.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich import box
@@ -14,6 +19,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from agent.console import has_reader, print_line
 from agent.farm.local import LocalBatch
 from agent.farm.outcomes import outcome_of
 
@@ -22,11 +28,18 @@ BAR = 16
 """Characters."""
 
 
+class _Terminal(Screen):
+    def on_broken_pipe(self) -> None:
+        """Else the program would end."""
+        self.quiet = True
+
+
 class Overview:
     """Called by the batch some times a second; a context manager."""
 
     def __init__(self) -> None:
-        self._screen = Screen(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._stream = sys.stdout
+        self._screen = _Terminal(file=self._stream, highlight=False, soft_wrap=True)
         self._live = (
             Live(console=self._screen, auto_refresh=False, transient=True) if self._screen.is_terminal else None
         )
@@ -37,30 +50,49 @@ class Overview:
 
     def __enter__(self) -> Overview:
         if self._live is not None:
-            self._live.start()
+            with self._drawn_if_seen():
+                self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            self._screen.quiet = self._screen.quiet or not has_reader(self._stream)
+            with self._drawn_if_seen():
+                self._live.stop()
 
     def __call__(self, batch: LocalBatch) -> None:
         if not self._begun and batch.ended:
-            self._screen.print(f"{len(batch.ended)} of {len(batch.batch.rows)} rows were final before")
+            self._say(f"{len(batch.ended)} of {len(batch.batch.rows)} rows were final before")
             self._told.update(batch.ended)
         self._begun = True
         for index in sorted(batch.ended.keys() - self._told):
             self._told.add(index)
-            self._screen.print(f"[{self._elapsed()}] {_said_of(batch, index)}", markup=False)
+            self._say(f"[{self._elapsed()}] {_said_of(batch, index)}")
         now = time.monotonic()
         if self._live is not None and now - self._drawn > DRAW_S:
-            self._drawn = now
-            self._live.update(self._drawing(batch), refresh=True)
+            self._drawn, drawing = now, self._drawing(batch)
+            with self._drawn_if_seen():
+                self._live.update(drawing, refresh=has_reader(self._stream))
         elif self._live is None and now - self._said > LINE_S:
             self._said = now
-            self._screen.print(f"[{self._elapsed()}] {self._line(batch)}", markup=False)
+            self._say(f"[{self._elapsed()}] {self._line(batch)}")
+
+    def _say(self, text: str) -> None:
+        if self._live is None:
+            print_line(self._stream, text)
+        elif has_reader(self._stream):
+            with self._drawn_if_seen():
+                self._screen.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def _drawn_if_seen(self) -> Iterator[None]:
+        """A terminal that has gone does without."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._screen.quiet = True
 
     def _drawing(self, batch: LocalBatch) -> Group:
         rows = len(batch.batch.rows)

@@ -1,7 +1,7 @@
 """Owns what the runs of a batch are told: options that hold for each, the settings of a row, what they may cost.
 
-All of it is checked before a batch begins, and what would depend on where a row runs is settled there and then: the
-model, and the place of files.
+All of it is checked before a batch begins, and what would depend on where or when a row runs is settled there and then:
+the model, the place of files, and what the configuration file says.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from agent.commands import settings_of
 from agent.config import Budget, Config, load_config, with_model
 from agent.errors import RunError, UsageError
 from agent.farm.manifest import Row
+from agent.runs.journal import write_atomically
 from agent.runs.recording import recorded_settings
 from protocol.models import Value
 
@@ -38,12 +39,21 @@ class RunsTold:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.options = _parsed(arguments)
         self.config = self.config_of({})
-        self.arguments = (*arguments, *self._settled())
+        self._arguments = (*arguments, *self._settled())
+        self._file = self.options.config.read_bytes() if self.options.config else None
 
     @property
     def digest(self) -> str:
         """Of what shapes the results: a batch that goes on must be told the same."""
         return self.config.digest()
+
+    def frozen_as(self, copy: Path) -> tuple[str, ...]:
+        """The options for each row, with a copy, by its absolute path, in the place of the configuration file: when
+        that changes later, no row does."""
+        if self._file is None:
+            return self._arguments
+        write_atomically(copy, self._file)
+        return (*self._arguments, "--config", str(copy))
 
     def bounds(self, manifest: Path, rows: Iterable[Row]) -> Bounds:
         """What the rows can come to. Raises UsageError that names the first row whose settings cannot be."""
@@ -76,9 +86,8 @@ class RunsTold:
         options, said = self.options, []
         if options.model is None and self.config.model is not None:
             said += ["--model", self.config.model]
-        for name in ("config", "recording"):
-            if getattr(options, name) is not None:
-                said += [f"--{name}", os.path.abspath(getattr(options, name))]
+        if options.recording is not None:
+            said += ["--recording", os.path.abspath(options.recording)]
         if options.blender and os.sep in options.blender:
             said += ["--blender", os.path.abspath(options.blender)]
         return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from agent.config import Budget
 from agent.errors import Interrupted
@@ -14,6 +14,7 @@ from agent.runs.budget import Ledger, Spending
 from agent.runs.folder import RunFolder, write_json
 from agent.runs.journal import Journal, read_journal
 from agent.runs.lease import job_id
+from agent.runs.lost import book_lost
 from protocol.models import Value
 
 
@@ -86,21 +87,25 @@ def attempts_since_failure(folder: RunFolder) -> int:
 def worn_out(folder: RunFolder, attempts: int, last: Failure | None = None) -> Failure:
     """Too often interrupted: of the class of what interrupted it last."""
     before = folder.last_status() if last is None else last.model_dump()
-    name = before.get("failure_class") or "interrupted"
+    said = before.get("failure_class")
+    name = said if said in get_args(FailureClass) else "interrupted"
     message = f"given up after {attempts} attempts: {before.get('message') or 'each was ended from outside'}"
     return Failure.model_validate({"exit_code": DEFECT, "failure_class": name, "message": message})
 
 
 def _note_final(folder: RunFolder, failure: Failure) -> None:
-    history = folder.history()
-    if folder.journal.exists() and attempts_since_failure(folder):  # which the run itself did not come to note
+    history, spent = folder.history(), Spending()
+    if folder.journal.exists():
         journal = Journal(folder.path, folder.fence)
-        said = failure.model_dump(include={"exit_code", "failure_class", "message"})
-        journal.note("failed", kind=WORN_OUT, minutes=history.minutes, **said)
+        if attempts_since_failure(folder):  # which the run itself did not come to note
+            said = failure.model_dump(include={"exit_code", "failure_class", "message"})
+            journal.note("failed", kind=WORN_OUT, minutes=history.minutes, **said)
+        with contextlib.suppress(OSError):
+            ledger = Ledger(folder.ledger, history.budget or Budget(), history.minutes, folder.fence)
+            with contextlib.suppress(ValueError):  # a line of the journal was changed from outside
+                book_lost(journal, ledger)
+            spent = ledger.spent()
         journal.close()
-    spent = Spending()
-    with contextlib.suppress(OSError):
-        spent = Ledger(folder.ledger, history.budget or Budget(), history.minutes).spent()
     failed = FailedRun(
         exit_code=failure.exit_code,
         failure_class=failure.failure_class,

@@ -88,7 +88,9 @@ class Lease:
         except FileExistsError:
             raise RunHeld(f"{self._folder} is being taken by another process.", "Wait, or stop it.") from None
         self.holder = _holder(epoch)
+        self._refuse_if_overtaken()
         self._write()
+        self._refuse_if_overtaken()
         for old in range(max(0, epoch - 2 * KEPT_MARKS), epoch - KEPT_MARKS):
             _mark(self._folder, old).unlink(missing_ok=True)
         self._beating.start()
@@ -103,6 +105,11 @@ class Lease:
             self.check()
             self.holder = self.holder.model_copy(update={"released": True})
             self._write()
+
+    def _refuse_if_overtaken(self) -> None:
+        """Another takes a process that needs longer than TAKING_S for dead; nothing was done yet."""
+        if _newest_epoch(self._folder) > self.holder.epoch:
+            raise RunHeld(f"{self._folder} was taken by another process meanwhile.", "Wait, or stop it.")
 
     def check(self) -> None:
         """Raises LeaseLost where another process took the run over, FileNotFoundError where it is gone.

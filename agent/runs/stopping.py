@@ -24,19 +24,24 @@ PATIENCE_S = 2.5
 
 @contextlib.contextmanager
 def stopping(remedy: str = "", patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Inside, a signal that asks to end raises Interrupted (exit code 75), once; a second SIGINT ends at once."""
+    """Inside, a signal that asks to end raises Interrupted (exit code 75), once; a second SIGINT ends at once, in what
+    lies around this too. A SIGHUP that the process was started to ignore (nohup) is none."""
+    ending = False
 
     def stop(number: int, _: FrameType | None) -> None:
+        nonlocal ending
+        ending = True
         for kind in KINDS:
             signal.signal(kind, signal.SIG_IGN if kind != signal.SIGINT else _end_now)
         _arm(patience_s)
         raise Interrupted(f"stopped by {signal.Signals(number).name}.", remedy)
 
-    before: list[tuple[signal.Signals, Any]] = [(kind, signal.signal(kind, stop)) for kind in KINDS]
+    heard = [kind for kind in KINDS if kind != signal.SIGHUP or signal.getsignal(kind) != signal.SIG_IGN]
+    before: list[tuple[signal.Signals, Any]] = [(kind, signal.signal(kind, stop)) for kind in heard]
     try:
         yield
     finally:
-        for kind, handler in before:
+        for kind, handler in () if ending else before:
             signal.signal(kind, handler)
 
 

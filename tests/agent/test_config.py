@@ -22,6 +22,11 @@ def test_the_default_has_the_papers_rounds_and_rollouts():
     assert config.rollouts == 4
 
 
+def test_a_table_among_the_settings_of_a_picture_leaves_what_else_was_said():
+    config = load_config({"budget.usd": 1.0, "budget.calls": 5}, own={"budget": {"calls": 9}, "rounds.geometry": 2})
+    assert (config.budget.usd, config.budget.calls, config.rounds.geometry) == (1.0, 9, 2)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -116,6 +121,17 @@ def test_claude_is_the_default_only_where_a_key_is_present(monkeypatch):
     assert with_model(Config()).model == "claude"
     assert with_model(Config(model="offline")).model == "offline"
     assert with_model(Config(model="offline")).align_looks == 0 < with_model(Config(model="claude")).align_looks
+
+
+@pytest.mark.parametrize("model", [{"claude_model": "house-model"}, {"claude_models.selector": "house-model"}])
+def test_a_bound_in_dollars_is_refused_where_a_price_is_not_known(model):
+    unbounded = with_model(load_config({"model": "claude", "budget.tokens": 9, **model}))
+    with pytest.raises(ConfigurationError, match=r"'house-model' is not known.*Bound --max-tokens or --max-calls"):
+        with_model(load_config({"model": "claude", "budget.usd": 1, **model}))
+    with pytest.raises(ConfigurationError, match="'house-model' is not known"):
+        with_budget(unbounded, {"budget.usd": 1})
+    assert with_budget(unbounded, {"budget.calls": 7, "budget.usd": None}).budget.calls == 7
+    assert with_model(load_config({"model": "offline", "budget.usd": 1, **model})).budget.usd == 1
 
 
 def test_what_does_not_shape_the_result_does_not_change_the_settings_digest():

@@ -75,6 +75,44 @@ def test_a_signal_ends_even_what_swallows_it_within_three_seconds(kind):
     assert time.monotonic() - sent < 4
 
 
+UNWINDING = """
+import sys, time
+from agent.runs.stopping import stopping
+with stopping(patience_s=60.0):
+    try:
+        with stopping(patience_s=60.0):
+            print("ready", flush=True)
+            time.sleep(60)
+    finally:
+        print("unwinding", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_a_second_interrupt_ends_at_once_what_the_first_is_still_unwinding():
+    with subprocess.Popen([sys.executable, "-c", UNWINDING], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"unwinding\n"
+        process.send_signal(signal.SIGTERM)  # it is ending already
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=2) == 75
+        assert process.stderr.read() == b""
+
+
+def test_what_was_started_with_nohup_outlives_the_terminal_and_hears_other_signals():
+    command = ["nohup", sys.executable, "-c", STUCK]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=3.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 75
+
+
 def test_a_full_pipe_that_nobody_reads_holds_up_no_line():
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -139,6 +139,26 @@ def test_one_that_judged_before_another_took_the_run_does_not_get_it(tmp_path, m
     first.__exit__(None, None, None)
 
 
+@pytest.mark.parametrize("moment", ["_holder", "write_atomically"])
+def test_one_that_is_suspended_while_it_takes_a_run_leaves_it_to_who_took_it_meanwhile(tmp_path, monkeypatch, moment):
+    step, second = getattr(lease, moment), Lease(tmp_path)
+
+    def suspended(*arguments):
+        monkeypatch.setattr(lease, moment, step)
+        long_ago = time.time() - lease.TAKING_S - 1
+        os.utime(tmp_path / ".lease-1", (long_ago, long_ago))
+        second.__enter__()
+        return step(*arguments)
+
+    monkeypatch.setattr(lease, moment, suspended)
+    with pytest.raises(RunHeld, match="taken by another process meanwhile"), Lease(tmp_path):
+        pass
+    second.check()
+    assert second.holder.epoch == 2
+    second.__exit__(None, None, None)
+    assert (read_holder(tmp_path).epoch, read_holder(tmp_path).released) == (2, True)
+
+
 def test_a_disk_that_does_not_say_who_holds_a_run_gives_it_to_nobody(tmp_path, monkeypatch):
     with Lease(tmp_path):
         read = Path.read_bytes

@@ -1,6 +1,7 @@
 """A batch on one machine: no row holds up another, it stops at once and goes on at any time, and what cannot be is
 refused before anything starts."""
 
+import contextlib
 import json
 import os
 import pty
@@ -23,11 +24,13 @@ from agent.farm.local import LocalBatch
 from agent.farm.manifest import read_manifest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
+from sandbox.limits import MIB
 
 pytestmark = pytest.mark.farm
 
 STUB = ROOT / "tests" / "fakes" / "stub_row.py"
 OFFLINE = ("--preset", "quick", "--model", "offline")
+UNPRICED = ("--model", "claude", "--claude-model", "house-model")
 
 
 @pytest.fixture
@@ -36,6 +39,7 @@ def batch(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "FIRST_WAIT_S", 0.3)
     monkeypatch.setattr(local, "LOOK_S", 0.02)
     monkeypatch.setattr(local, "END_S", 1.0)
+    monkeypatch.setattr(local, "ROW_BYTES", MIB)
 
     def batch(*ids, **options):
         rows = tmp_path / "rows.csv"
@@ -119,6 +123,16 @@ def test_no_more_rows_run_at_once_than_are_allowed(batch):
     rows = batch(*(f"done-{number}" for number in range(8)), at_once=3, tell=lambda one: seen.append(len(one.running)))
     rows.run()
     assert max(seen) == 3
+
+
+@pytest.mark.parametrize(("growing_s", "most"), [(60.0, 2), (0.0, 4)])
+def test_free_memory_is_given_to_one_row_only_while_that_has_not_taken_it_yet(batch, monkeypatch, growing_s, most):
+    monkeypatch.setattr(local, "available_bytes", lambda: 5 * MIB // 2)
+    monkeypatch.setattr(local, "GROWING_S", growing_s)
+    seen = []
+    rows = batch(*(f"done-{number}" for number in range(8)), at_once=4, tell=lambda one: seen.append(len(one.running)))
+    rows.run()
+    assert max(seen) == most and len(rows.ended) == 8
 
 
 def test_a_row_that_hangs_beyond_its_time_is_ended(batch):
@@ -252,6 +266,49 @@ def test_where_a_person_looks_the_rows_under_way_are_drawn(tmp_path):
     assert "sleep-long" in seen[0] and "broken-1: failed: bug: a defect." in seen[0]
 
 
+@pytest.fixture
+def broken_output(request):
+    """Standard output that a program starts with, and what breaks it then."""
+    breaks = lambda: None  # noqa: E731
+    if request.param == "full":
+        ours, theirs = None, os.open("/dev/full", os.O_WRONLY)
+    elif request.param == "terminal gone":
+        ours, theirs = pty.openpty()
+        breaks = lambda: (os.read(ours, 1), os.close(ours))  # noqa: E731
+    else:
+        ours, theirs = os.pipe()
+    if request.param == "closed":
+        os.close(ours)
+    if request.param == "not read":
+        os.set_blocking(theirs, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(theirs, b"x" * 4096)
+        os.set_blocking(theirs, True)
+    yield theirs, breaks
+    os.close(theirs)
+    if request.param == "not read":
+        os.close(ours)
+
+
+@pytest.mark.parametrize("broken_output", ["closed", "full", "not read", "terminal gone"], indirect=True)
+def test_a_standard_output_that_breaks_stops_no_row_and_changes_no_exit_code(broken_output, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,image\n" + "".join(f"{id},{id}.png\n" for id in "abc"))
+    for id in "abc":
+        (tmp_path / f"{id}.png").write_text("no picture")
+    theirs, breaks = broken_output
+    command = [sys.executable, "-m", "agent", "batch", str(tmp_path / "rows.csv"), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [*command, "--at-once", "1", "--", *OFFLINE], cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        breaks()
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 0 and "Traceback" not in said, said
+    totals = json.loads((tmp_path / "out" / "batch.json").read_text())["totals"]
+    assert totals["final"] == 3 and totals["failures"] == {"input": 3}
+
+
 # ── what cannot be is refused before anything starts ──────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("text", "code", "said"),
@@ -270,6 +327,8 @@ def test_where_a_person_looks_the_rows_under_way_are_drawn(tmp_path):
         ),
         ("image,preset\n0.png,\n1.png,slow\n", 64, "row 2 (1): the setting 'preset' must be one of"),
         ("image,recording\n0.png,x\n", 64, "'recording' is no setting of a row"),
+        ("image,budget.usd.max\n0.png,5\n", 64, "both the settings 'budget.usd' and 'budget.usd.max'"),
+        ("id,image\na," + "x" * 300 + ".png\n", 65, "cannot be found"),
         ("image,seed\n0.png,-1\n", 64, "line 2: the seed -1 is below 0"),
         ("image\n" + "x.png\n" * 100_001, 64, "100,000 is the most"),
         ("image\n" + "".join(f"none{number}.png\n" for number in range(100_000)), 65, "and 99995 more"),
@@ -278,7 +337,7 @@ def test_where_a_person_looks_the_rows_under_way_are_drawn(tmp_path):
 )
 def test_a_bad_manifest_is_refused_and_nothing_is_written(pictures, text, code, said):
     (pictures / "rows.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    ended = seig("batch", pictures / "rows.csv", "--out", pictures / "out", "--", *OFFLINE)
+    ended = seig("batch", pictures / "rows.csv", "--out", pictures / "out", "--", *OFFLINE, "--max-cost", "1")
     assert ended.returncode == code and said in ended.stderr, ended.stderr
     assert not (pictures / "out").exists()
 
@@ -295,6 +354,7 @@ def test_a_bad_manifest_is_refused_and_nothing_is_written(pictures, text, code, 
         (["--at-once", "0"], 64, "'0' is no number of at least 1"),
         (["--batch-max-cost", "2", "--", "--max-cost", "1"], 64, "3 rows at up to $1.00 each may cost $3.00"),
         (["--batch-max-cost", "2", "--"], 64, "needs a bound of each run"),
+        (["--batch-max-cost", "9", "--", *UNPRICED, "--max-cost", "1"], 78, "the price of 'house-model' is not known"),
     ],
 )
 def test_bad_options_are_refused_and_nothing_is_run(pictures, options, code, said):
@@ -363,6 +423,23 @@ def test_the_command_of_a_row_holds_wherever_it_is_called(pictures, monkeypatch)
     Path("set.toml").write_text("rollouts = 2\n")
     told = RunsTold(["--config", "set.toml", "--blender", "./blender"])
     assert told.config.rollouts == 2
-    said = dict(zip(told.arguments[4::2], told.arguments[5::2], strict=True))
-    here = {"--config": str(pictures / "set.toml"), "--blender": str(pictures / "blender")}
+    arguments = told.frozen_as(pictures / "settings.toml")
+    said = dict(zip(arguments[4::2], arguments[5::2], strict=True))
+    here = {"--config": str(pictures / "settings.toml"), "--blender": str(pictures / "blender")}
     assert said == {"--model": "offline", **here}, "the last of an option holds"
+
+
+def test_a_configuration_file_that_changes_changes_no_row_of_a_batch_that_has_begun(pictures):
+    ours, kept = pictures / "set.toml", pictures / "out" / "farm" / "settings.toml"
+    submit = ("farm", "submit", pictures / "rows.csv", "--out", pictures / "out", "--engine", "openjd", "--write-only")
+    ours.write_text("rollouts = 2\n")
+    assert seig(*submit, "--", *OFFLINE, "--config", ours).returncode == 0
+    template = (pictures / "out" / "template.json").read_text()
+    assert "{{Param.Out}}/farm/settings.toml" in template and kept.read_text() == "rollouts = 2\n"
+    ours.write_text("rollouts = 3\n")
+    ended = seig(*submit, "--", *OFFLINE, "--config", ours)
+    assert ended.returncode == 64 and "begun with other settings" in ended.stderr
+    assert kept.read_text() == "rollouts = 2\n"
+    ours.write_text("rollouts = 2\n[budget]\ncalls = 9\n")
+    assert seig(*submit, "--", *OFFLINE, "--config", ours).returncode == 0, "a budget shapes nothing"
+    assert "calls = 9" in kept.read_text()

@@ -16,6 +16,8 @@ from agent.farm.batch import begin_batch
 from agent.farm.collecting import collect
 from agent.farm.manifest import read_manifest
 from agent.farm.outcomes import outcomes
+from agent.runs.failed import attempts_since_failure, worn_out
+from agent.runs.folder import RunFolder
 from agent.runs.lease import STALE_S, Lease, read_holder
 from sandbox.folders import ROOT
 
@@ -90,6 +92,34 @@ def test_each_row_has_a_state_whatever_its_folder_holds(batch):
     assert (found["fine"].calls, found["fine"].tokens, found["fine"].usd) == (2, 240, 0.5)
     assert found["garbled"].usd is None, "the price of a call is not known"
     assert found["alive"].psnr_db == 18.0
+
+
+WRONG: list = ["x", 5, [1], {"a": {}}, None, True, -1.5, float("nan"), float("inf"), 10**400]
+NAMES = ("status", "state", "percent", "measures", "spent", "proof", "psnr_db", "tokens", "usd", "minutes", "calls", "where",
+         "failure_class", "message", "exit_code", "attempts", "host", "job", "elapsed_s", "blender", "stopped_by", "event",
+         "pid", "heartbeat", "epoch", "iou", "outcome")  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:9])
+def test_a_row_whose_files_hold_values_of_other_kinds_has_its_state_all_the_same(batch, wrong):
+    folder = batch.root / "new"
+    tables = {"measures": dict.fromkeys(NAMES, wrong), "spent": dict.fromkeys(NAMES, wrong), "status": "accepted"}
+    for said, state in (({}, "stopped"), (tables, "accepted")):
+        for name in ("status.json", "result.json", "lease.json"):
+            write(folder / name, dict.fromkeys(NAMES, wrong) | said)
+        for name in ("ledger.jsonl", "journal.jsonl"):
+            (folder / name).write_text(json.dumps(dict.fromkeys(NAMES, wrong)) + "\n" + "[" * 100_000 + "\n")
+        found = {one.id: one for one in outcomes(batch.root, batch.rows)}
+        assert {id: one.state for id, one in found.items()} == STATES | {"new": state}
+        collect(batch.root, batch.title, list(found.values()))
+        run = RunFolder(folder)
+        assert (worn_out(run, 5).failure_class, attempts_since_failure(run)) == ("interrupted", 0)
+
+
+def test_what_is_of_the_right_kind_is_read_beside_what_is_not(batch):
+    write(batch.root / "new" / "status.json", {"percent": "x", "where": "material", "attempts": [2]})
+    found = next(one for one in outcomes(batch.root, batch.rows) if one.id == "new")
+    assert (found.state, found.percent, found.where, found.attempts) == ("stopped", 0.0, "material", 0)
 
 
 def test_the_report_is_three_files_that_agree(batch):

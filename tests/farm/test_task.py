@@ -168,6 +168,23 @@ def test_interrupted_too_often_a_row_is_given_up_for_good_until_it_is_tried_agai
     assert anew.returncode == 64 and "another run" in anew.stderr, "tried again, it has all its attempts anew"
 
 
+def test_a_row_that_is_given_up_has_booked_what_was_being_asked_when_it_was_killed(place):
+    asked = {"rollout": 0, "stage": "geometry", "round": 1, "role": "generator", "ordinal": 0}
+    asking = [
+        {"event": "asking", "key": f"reply/{number}", "place": asked, "model": "claude",
+         "worst": {"input_tokens": 900, "output_tokens": 100, "usd": 0.5}}
+        for number in (1, 2, 3)
+    ]  # fmt: skip
+    folder = begun(place, [*asking, {"event": "unanswered", "key": "reply/1"}, *[{"event": "resumed"}] * 4])
+    assert run(place, *NO_BLENDER).returncode == 70
+    spent = read(folder / "result.json")["spent"]
+    assert (spent["calls"], spent["tokens"], spent["usd"]) == (2, 2000, 1.0)
+    assert run(place, *NO_BLENDER).returncode == 70
+    assert run(place, "--retry-failed", "--max-attempts", "1", *NO_BLENDER).returncode == 64
+    booked = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert [(line["usd"], line["answered"]) for line in booked] == [(0.5, False)] * 2, "once"
+
+
 def test_more_attempts_may_be_allowed(place):
     begun(place, [{"event": "resumed"}] * 4)
     assert run(place, "--max-attempts", "6", *NO_BLENDER).returncode == 64

@@ -125,7 +125,11 @@ def _plain(title: str) -> str:
 
 def _run(batch: Batch, command: Sequence[str]) -> list[str]:
     """Its arguments, with the job's parameters in the place of paths."""
-    places = {str(batch.manifest): "{{Param.Manifest}}", str(batch.root): "{{Param.Out}}"}
+    places = {
+        str(batch.manifest): "{{Param.Manifest}}",
+        str(batch.root): "{{Param.Out}}",
+        str(batch.config_file): f"{{{{Param.Out}}}}/{batch.config_file.relative_to(batch.root)}",
+    }
     return [places.get(word, word) for word in command[command.index("agent") + 1 :]]
 
 
