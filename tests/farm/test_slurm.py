@@ -12,6 +12,7 @@ from box_helpers import eventually
 from farm_batches import QUICK, a_cluster
 
 from agent.errors import NodeUnfit
+from agent.farm.slurm import engine
 
 pytestmark = pytest.mark.farm
 
@@ -272,6 +273,16 @@ def test_a_controller_that_is_away_is_named_and_rows_are_seen_all_the_same(a_pla
     finally:
         batch.cluster.start("slurmctld")
         batch.cluster.wait_for_nodes()
+
+
+def test_a_controller_that_never_answers_is_told_and_not_waited_for_without_end(tmp_path, monkeypatch):
+    for name in ("sbatch", "scontrol"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no route >&2\nexec sleep 60\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(engine, "CALL_S", 0.5)
+    with pytest.raises(NodeUnfit, match=r"does not answer: scontrol took more than 0\.5 s\. no route"):
+        engine.queue(["17"])
 
 
 def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing():
