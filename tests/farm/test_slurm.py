@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import psutil
 import pytest
@@ -13,6 +14,7 @@ from farm_batches import QUICK, a_cluster
 
 from agent.errors import NodeUnfit
 from agent.farm.slurm import engine
+from sandbox.folders import ROOT
 
 pytestmark = pytest.mark.farm
 
@@ -136,6 +138,25 @@ def test_a_row_that_one_node_cannot_do_is_done_by_another(a_batch):
     assert report["totals"]["states"] == {"accepted": 2}, "it was written again after the last row"
     moved = {row["job"].partition("_")[0] for row in report["rows"]} - set(jobs)
     assert moved and {row["host"] for row in report["rows"]}
+
+
+@pytest.mark.parametrize("lacks", ["folder", "python"])
+def test_a_row_is_done_by_another_node_where_one_lacks_the_program(a_batch, tmp_path, lacks):
+    """All nodes are this machine, so the script is told a path with the node's name in it, which is there for node2."""
+    if lacks == "folder":
+        said = f"cd {ROOT}"
+        (tmp_path / "node2").symlink_to(ROOT)
+    else:
+        said = f"exec {sys.executable}"
+        (tmp_path / "node2").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (tmp_path / "node2").chmod(0o755)
+    there = f"{said.split()[0]} {tmp_path}/$SLURMD_NODENAME"
+    edit = f"""for each; do case "$each" in *.sbatch) sed -i 's|{said} |{there} |' "$each";; esac; done"""
+    batch = a_batch(title=f"without-{lacks}")
+    batch.submit(PATH=path_with_sbatch(batch, tmp_path, edit))
+    batch.until_ended()
+    batch.assert_all_accepted()
+    assert sorted(batch.ends()) == ["0:0", "69:0"]
 
 
 def test_a_row_that_no_node_can_do_ends_and_is_told(a_batch):
