@@ -89,6 +89,7 @@ def submit(options: argparse.Namespace) -> int:
     """Hand a batch to a farm's engine."""
     refuse_strange_options(options, options.engine)
     told, bounds, begun = _begun(options)
+    _refuse_queued(begun)
     submission = submission_of(begun, told, bounds.minutes, options)
     return _hand_in(begun, submission, [row.index for row in begun.rows], options)
 
@@ -104,8 +105,7 @@ def retry(options: argparse.Namespace) -> int:
     """Hand in again what is not final, and with --failed what has failed for good."""
     begun, before = open_batch(options.root), _submission(options.root)
     refuse_strange_options(options, before.engine)
-    if jobs := queued(begun):
-        raise UsageError(f"rows of {begun.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
+    _refuse_queued(begun)
     wanted = ("failed",) if options.failed else ()
     left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
     if not left:
@@ -129,6 +129,12 @@ def queued(batch: Batch) -> str:
         return ""
     before = _submission(batch.root)
     return " ".join(_without_tasks(slurm.queue(_jobs(batch, before)))) if before.engine == "slurm" else ""
+
+
+def _refuse_queued(batch: Batch) -> None:
+    """Raises UsageError where rows would be handed in a second time."""
+    if jobs := queued(batch):
+        raise UsageError(f"rows of {batch.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
 
 
 def status(options: argparse.Namespace) -> int:

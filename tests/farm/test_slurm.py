@@ -62,6 +62,19 @@ def test_what_was_cancelled_stays_so_until_it_is_retried_and_then_goes_on(a_batc
     assert "final" in batch.farm("retry", batch.root).stdout and not batch.queue()
 
 
+def test_what_is_still_in_the_queue_is_not_handed_in_a_second_time(a_batch):
+    batch = a_batch()
+    batch.hold()
+    (job,) = batch.submit()
+    batch.until_held()
+    before = batch.queue()
+    submit = ("submit", batch.manifest, "--out", batch.root, "--", *QUICK)
+    for command in (submit, ("retry", batch.root)):
+        ended = batch.farm(*command)
+        assert ended.returncode == 64 and f"still in the queue. Wait for them, or: scancel {job}" in ended.stderr
+    assert batch.queue() == before and batch.jobs() == [job]
+
+
 def test_a_run_that_is_killed_is_started_again_and_goes_on(a_batch):
     batch = a_batch()
     batch.hold()
