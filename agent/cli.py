@@ -208,7 +208,8 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_engine(parser: argparse._ActionsContainer) -> None:
     """What an engine is asked for."""
     parser.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
-    parser.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
+    text = "of a row; default: limits.memory_mib, which is that of one Blender, and 1024"
+    parser.add_argument("--memory", type=_positive, metavar="MIB", help=text)
     parser.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
     parser.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
     parser.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SUBMISSION = "submission.json"
 START_MINUTES = 5.0
 """An engine's time limit is so much longer than what a run allows itself: it starts, and is warned early."""
+BESIDE_MIB = 1024
+"""An engine is asked for so much more memory than a run's Blender may take: for the agent, and what stands by."""
 OPTIONS_OF = {"slurm": ("at_once", "licenses", "gres", "sbatch"), "openjd": ("slots", "write_only")}
 """What only one engine knows."""
 
@@ -90,14 +92,14 @@ def submit(options: argparse.Namespace) -> int:
     refuse_strange_options(options, options.engine)
     told, bounds, begun = _begun(options)
     _refuse_queued(begun)
-    submission = submission_of(begun, told, bounds.minutes, options)
+    submission = submission_of(begun, told, bounds, options)
     return _hand_in(begun, submission, [row.index for row in begun.rows], options)
 
 
-def submission_of(begun: Batch, told: RunsTold, minutes: float, options: argparse.Namespace) -> Submission:
-    """What an engine is to be told; `minutes`: what the longest row allows itself."""
+def submission_of(begun: Batch, told: RunsTold, bounds: Bounds, options: argparse.Namespace) -> Submission:
+    """What an engine is to be told; `bounds`: of the rows."""
     threads = () if told.options.threads else ("--threads", str(options.cpus))
-    wanted = _wanted(options, told, minutes)
+    wanted = _wanted(options, told, bounds)
     return Submission(engine=options.engine, command=(*_row(begun, told), *threads), wanted=wanted)
 
 
@@ -203,9 +205,10 @@ def refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
             raise UsageError(f"--{option} is for --engine {other}.", f"Leave it out with {engine}.")
 
 
-def _wanted(options: argparse.Namespace, told: RunsTold, most: float) -> dict[str, Any]:
-    minutes = options.minutes or math.ceil(longest_minutes(most) + START_MINUTES)
-    shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
+def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict[str, Any]:
+    minutes = options.minutes or math.ceil(longest_minutes(bounds.minutes) + START_MINUTES)
+    memory_mib = options.memory or bounds.memory_mib + BESIDE_MIB
+    shared = {"memory_mib": memory_mib, "cpus": options.cpus, "minutes": minutes}
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
     own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}

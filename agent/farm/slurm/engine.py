@@ -44,8 +44,8 @@ class Wanted(Value):
     """Of the cluster, one for each run that may talk to the model's service: "vlm:1"."""
     gres: str = ""
     """Of a node: "blender:1", "gpu:1"."""
-    memory_mib: int = 4096
-    cpus: int = 2
+    memory_mib: int
+    cpus: int
     minutes: int | None = None
     """Time limit of a task."""
     restarts: int = 4
