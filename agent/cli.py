@@ -180,7 +180,6 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "every row of a manifest on this machine; what follows -- is for each run"
     batch = _add(commands, "batch", text, "batch")
     _add_manifest(batch)
-    batch.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     batch.add_argument("--strict", action="store_true", help=STRICT)
 
 
@@ -243,6 +242,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON lines, a row per picture")
     parser.add_argument("--out", type=_folder, metavar="DIR", required=True, help="the batch's folder")
     parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     parser.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
 
 

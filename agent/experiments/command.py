@@ -183,11 +183,10 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
 
 
 def _hand_in(batch: Batch, asked: Experiment, bounds: Bounds, options: argparse.Namespace) -> None:
-    wanted = ("failed",) if options.retry_failed else ()
-    left = [one.index for one in outcomes(batch.root, batch.rows) if not one.is_final or one.state in wanted]
+    indices = farm.left(batch, options.retry_failed)
     submission = farm.submission_of(batch, asked.told, bounds, options)
-    farm.forget_failures(batch, left)
-    farm.hand_in(batch, submission, left, options)
+    farm.forget_failures(batch, indices)
+    farm.hand_in(batch, submission, indices, options)
 
 
 def _refuse_unusable_models(to_run: Sequence[Found]) -> None:

@@ -88,12 +88,11 @@ def work_here(begun: Batch, told: RunsTold, minutes: float, options: argparse.Na
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Hand a batch to a farm's engine."""
+    """Hand in the rows of a batch that are not final, and with --retry-failed those that have failed for good."""
     refuse_strange_options(options, options.engine)
     told, bounds, begun = _begun(options)
     _refuse_queued(begun)
-    submission = submission_of(begun, told, bounds, options)
-    return _hand_in(begun, submission, [row.index for row in begun.rows], options)
+    return _hand_in(begun, submission_of(begun, told, bounds, options), options.retry_failed, options)
 
 
 def submission_of(begun: Batch, told: RunsTold, bounds: Bounds, options: argparse.Namespace) -> Submission:
@@ -108,13 +107,13 @@ def retry(options: argparse.Namespace) -> int:
     begun, before = open_batch(options.root), _submission(options.root)
     refuse_strange_options(options, before.engine)
     _refuse_queued(begun)
-    wanted = ("failed",) if options.failed else ()
-    left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
-    if not left:
-        answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
-        return 0
-    forget_failures(begun, left)
-    return _hand_in(begun, before, left, options)
+    return _hand_in(begun, before, options.failed, options)
+
+
+def left(batch: Batch, failed: bool) -> list[int]:
+    """The indices of the rows that are not final; `failed`: and of those that have failed for good."""
+    found = outcomes(batch.root, batch.rows)
+    return [each.index for each in found if not each.is_final or (failed and each.state == "failed")]
 
 
 def forget_failures(batch: Batch, indices: Iterable[int]) -> None:
@@ -216,8 +215,13 @@ def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict
     return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 
-def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
-    """Hand in, and see to the report where all is done here."""
+def _hand_in(batch: Batch, submission: Submission, failed: bool, options: argparse.Namespace) -> int:
+    """Hand in what is left, and see to the report where all is done here."""
+    indices = left(batch, failed)
+    if not indices:
+        answer(f"All {len(batch.rows)} rows of {batch.root} are final.")
+        return 0
+    forget_failures(batch, indices)
     return _collected(batch, strict=False) if hand_in(batch, submission, indices, options) else 0
 
 

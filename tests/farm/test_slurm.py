@@ -196,12 +196,16 @@ def test_what_has_failed_for_good_is_neither_started_again_nor_paid_again(a_batc
     assert batch.ends() == ["65:0"] * 4
 
 
-def test_a_budget_that_is_gone_is_final_too(a_batch):
+def test_a_budget_that_is_gone_is_final_too_until_the_row_is_handed_in_again_with_a_larger_one(a_batch):
     batch = a_batch(title="poor")
     batch.submit(run=(*QUICK, "--max-calls", "1"))
     batch.until_ended()
     assert [(each.state, each.exit_code) for each in batch.outcomes()] == [("failed", 10)]
     assert batch.ends() == ["10:0"] and len(batch.calls(what="asked")) == 1
+    batch.submit("--retry-failed", run=(*QUICK, "--max-calls", "50"))  # with more it goes on
+    batch.until_ended()
+    batch.assert_all_accepted()
+    batch.assert_each_paid_once()
 
 
 @pytest.mark.blender
