@@ -82,9 +82,14 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     if facts["state"] not in FINAL_STATES:
         facts |= {name: status[name] for name in ("psnr_db", "ssim", "iou") if name in status}
     if facts["state"] in ("failed", "stopped", "lost"):
-        facts["log_tail"] = _tail(folder / "logs" / "agent.log")
+        facts["log_tail"] = _tail(folder / "logs" / "agent.log") or _tail(_output(folder, facts.get("job")))
     known = {name: value for name, value in facts.items() if value is not None or name == "usd"}
     return Outcome(index=row.index, id=row.id, image=row.image, folder=folder, **known)
+
+
+def _output(folder: Path, job: str | None) -> Path:
+    """What a row printed that came to no log of its own: of its job on a cluster, else as `batch` keeps it."""
+    return folder.parent / "farm" / "logs" / f"{job or folder.name}.out"
 
 
 def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder: Holder | None) -> State:

@@ -92,6 +92,17 @@ def test_each_row_has_a_state_whatever_its_folder_holds(batch):
     assert found["alive"].psnr_db == 18.0
 
 
+def test_of_a_row_that_came_to_no_log_of_its_own_the_report_shows_what_it_printed(batch):
+    status = batch.root / "halted" / "status.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "job": "17_6"}))
+    (batch.logs / "17_6.out").write_text("line 14: cd: no such folder")
+    (batch.logs / "crashed.out").write_text("killed by the machine")  # as `batch` keeps it
+    found = {one.id: one.log_tail for one in outcomes(batch.root, batch.rows)}
+    assert found["halted"] == "line 14: cd: no such folder"
+    assert found["crashed"] == "killed by the machine"
+    assert "the last words" in found["silent"] and found["garbled"] == ""
+
+
 def test_the_report_is_three_files_that_agree(batch):
     totals = collect(batch.root, batch.title, outcomes(batch.root, batch.rows))
     said = json.loads((batch.root / "batch.json").read_text())
