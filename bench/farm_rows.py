@@ -1,5 +1,5 @@
-"""Measures what the program's own work on a row of a batch takes, with a scripted model and a stand-in for Blender, in a
-batch of few rows and in one of many. Usage:
+"""Measures what the program's own work on a row takes, with a scripted model and a stand-in for Blender, in a batch of
+few rows and in one of many. Usage:
 
     .venv/bin/python bench/farm_rows.py [--few 25] [--many 200] [--at-once 2]
 """
@@ -12,10 +12,11 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "fakes")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "fakes"))
 
 from farm_rows import begun, command, environment
 
@@ -40,10 +41,7 @@ class Meter:
     def per_row_s(self) -> list[float]:
         """In the first quarter of the batch, its middle, its last quarter."""
         marks = list(self.marks.items())
-        return [
-            (used - before) / (rows - rows_before)
-            for (rows_before, before), (rows, used) in zip(marks, marks[1:], strict=False)
-        ]
+        return [(used - before) / (rows - rows_before) for (rows_before, before), (rows, used) in pairwise(marks)]
 
 
 def measure(folder: Path, rows: int, at_once: int) -> str:
@@ -74,8 +72,8 @@ def main() -> None:
     print("| rows | wall clock s a row | processor s a row | first quarter | middle | last quarter | batch, ms a row |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="rows-") as name:
-        for rows in (options.few, options.many):
-            print(measure(Path(name) / str(rows), rows, options.at_once), flush=True)
+        for which, rows in (("few", options.few), ("many", options.many)):
+            print(measure(Path(name) / which, rows, options.at_once), flush=True)
 
 
 if __name__ == "__main__":

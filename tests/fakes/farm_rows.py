@@ -1,5 +1,5 @@
-"""Rows with a scripted model and a stand-in for Blender (run_stubbed.py), as an engine calls them: all that is left of a
-row is the program's own work."""
+"""Rows with a scripted model and a stand-in for Blender (run_stubbed.py), as an engine calls them: what is left is the
+program's own work."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ def command(batch):
 
 
 def processor_s(processes):
-    """Processor time of each process and all it has waited for, once they have ended; fails unless each ended with 0."""
+    """Processor time of each process and all it has waited for, once they have ended, which must be with 0."""
     used = []
     for process in processes:
         _, status, usage = os.wait4(process.pid, 0)

@@ -128,8 +128,8 @@ def test_a_journal_is_read_once_for_a_row(tmp_path, monkeypatch):
 
 
 def test_a_row_of_a_thousand_takes_no_more_work_than_one_of_a_few(tmp_path):
-    """Whole runs as an engine calls them, with a scripted model and a stand-in for Blender. Told by processor time, of one
-    of each side by side, so that other work on the machine slows both."""
+    """Whole runs as an engine calls them, with a scripted model and a stand-in for Blender. Told by processor time, of
+    one of each side by side, so that other work on the machine slows both."""
     few, many = (farm_rows.begun(tmp_path / str(rows), rows, to_run=PAIRS) for rows in (FEW, 1000))
     took_s = []
     for back in range(PAIRS):
