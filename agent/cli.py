@@ -180,7 +180,6 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "every row of a manifest on this machine; what follows -- is for each run"
     batch = _add(commands, "batch", text, "batch")
     _add_manifest(batch)
-    batch.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     batch.add_argument("--strict", action="store_true", help=STRICT)
 
 
@@ -208,7 +207,8 @@ def _add_farm(commands: argparse._SubParsersAction[_Parser]) -> None:
 def _add_engine(parser: argparse._ActionsContainer) -> None:
     """What an engine is asked for."""
     parser.add_argument("--minutes", type=_positive, help="time limit of a row; default: --max-minutes and a tenth")
-    parser.add_argument("--memory", type=_positive, default=4096, metavar="MIB", help="of a row (4096)")
+    text = "of a row; default: limits.memory_mib, which is that of one Blender, and 1024"
+    parser.add_argument("--memory", type=_positive, metavar="MIB", help=text)
     parser.add_argument("--cpus", type=_positive, default=2, help="of a row (2)")
     parser.add_argument("--licenses", default="", metavar="NAME:1", help="Slurm: of the cluster, for each row")
     parser.add_argument("--gres", default="", metavar="NAME:1", help="Slurm: of a node, for each row")
@@ -242,6 +242,7 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON lines, a row per picture")
     parser.add_argument("--out", type=_folder, metavar="DIR", required=True, help="the batch's folder")
     parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     parser.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
 
 

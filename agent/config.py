@@ -126,6 +126,10 @@ class BoxLimits(StageLimits):
         widest = {name: max(getattr(one, name) for one in each) for name in StageLimits.model_fields}
         return self._limits(StageLimits.model_validate(widest))
 
+    def widest_memory_mib(self) -> int:
+        """That a Blender may take in any stage."""
+        return max(each.memory_mib for each in (self, *self.stages.values()))
+
     def recycling(self) -> Recycling:
         return Recycling(
             opened=self.recycle_edits,

@@ -32,7 +32,7 @@ from agent.farm.batch import Batch, begin_batch, grow_batch, open_batch
 from agent.farm.collecting import collect
 from agent.farm.manifest import MOST_ROWS, Manifest, Row, refuse_missing_pictures
 from agent.farm.outcomes import Outcome, outcomes
-from agent.farm.settings import RunsTold
+from agent.farm.settings import Bounds, RunsTold
 from agent.runs.folder import write_json
 from protocol.models import Value
 
@@ -174,21 +174,20 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
     assert asked.batch is not None
     ids = {one.outcome.id for one in to_run}
     refuse_missing_pictures(asked.batch.manifest, [row for row in asked.rows if row.id in ids])
-    minutes = max(row.config.budget.minutes for row in asked.asked)
+    bounds = Bounds.of([row.config for row in asked.asked])
     batch = asked.batch.model_copy(update={"rows": tuple(asked.rows)})
     if options.engine is None:
-        farm.work_here(batch, asked.told, minutes, options)
+        farm.work_here(batch, asked.told, bounds.minutes, options)
     else:
-        _hand_in(batch, asked, minutes, options)
+        _hand_in(batch, asked, bounds, options)
     return asked
 
 
-def _hand_in(batch: Batch, asked: Experiment, minutes: float, options: argparse.Namespace) -> None:
-    wanted = ("failed",) if options.retry_failed else ()
-    left = [one.index for one in outcomes(batch.root, batch.rows) if not one.is_final or one.state in wanted]
-    submission = farm.submission_of(batch, asked.told, minutes, options)
-    farm.forget_failures(batch, left)
-    farm.hand_in(batch, submission, left, options)
+def _hand_in(batch: Batch, asked: Experiment, bounds: Bounds, options: argparse.Namespace) -> None:
+    indices = farm.left(batch, options.retry_failed)
+    submission = farm.submission_of(batch, asked.told, bounds, options)
+    farm.forget_failures(batch, indices)
+    farm.hand_in(batch, submission, indices, options)
 
 
 def _refuse_unusable_models(to_run: Sequence[Found]) -> None:

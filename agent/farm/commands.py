@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SUBMISSION = "submission.json"
 START_MINUTES = 5.0
 """An engine's time limit is so much longer than what a run allows itself: it starts, and is warned early."""
+BESIDE_MIB = 1024
+"""An engine is asked for so much more memory than a run's Blender may take: for the agent, and what stands by."""
 OPTIONS_OF = {"slurm": ("at_once", "licenses", "gres", "sbatch"), "openjd": ("slots", "write_only")}
 """What only one engine knows."""
 
@@ -86,17 +88,17 @@ def work_here(begun: Batch, told: RunsTold, minutes: float, options: argparse.Na
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Hand a batch to a farm's engine."""
+    """Hand in the rows of a batch that are not final, and with --retry-failed those that have failed for good."""
     refuse_strange_options(options, options.engine)
     told, bounds, begun = _begun(options)
-    submission = submission_of(begun, told, bounds.minutes, options)
-    return _hand_in(begun, submission, [row.index for row in begun.rows], options)
+    _refuse_queued(begun)
+    return _hand_in(begun, submission_of(begun, told, bounds, options), options.retry_failed, options)
 
 
-def submission_of(begun: Batch, told: RunsTold, minutes: float, options: argparse.Namespace) -> Submission:
-    """What an engine is to be told; `minutes`: what the longest row allows itself."""
+def submission_of(begun: Batch, told: RunsTold, bounds: Bounds, options: argparse.Namespace) -> Submission:
+    """What an engine is to be told; `bounds`: of the rows."""
     threads = () if told.options.threads else ("--threads", str(options.cpus))
-    wanted = _wanted(options, told, minutes)
+    wanted = _wanted(options, told, bounds)
     return Submission(engine=options.engine, command=(*_row(begun, told), *threads), wanted=wanted)
 
 
@@ -104,15 +106,14 @@ def retry(options: argparse.Namespace) -> int:
     """Hand in again what is not final, and with --failed what has failed for good."""
     begun, before = open_batch(options.root), _submission(options.root)
     refuse_strange_options(options, before.engine)
-    if jobs := queued(begun):
-        raise UsageError(f"rows of {begun.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
-    wanted = ("failed",) if options.failed else ()
-    left = [each.index for each in outcomes(begun.root, begun.rows) if not each.is_final or each.state in wanted]
-    if not left:
-        answer(f"All {len(begun.rows)} rows of {begun.root} are final.")
-        return 0
-    forget_failures(begun, left)
-    return _hand_in(begun, before, left, options)
+    _refuse_queued(begun)
+    return _hand_in(begun, before, options.failed, options)
+
+
+def left(batch: Batch, failed: bool) -> list[int]:
+    """The indices of the rows that are not final; `failed`: and of those that have failed for good."""
+    found = outcomes(batch.root, batch.rows)
+    return [each.index for each in found if not each.is_final or (failed and each.state == "failed")]
 
 
 def forget_failures(batch: Batch, indices: Iterable[int]) -> None:
@@ -129,6 +130,12 @@ def queued(batch: Batch) -> str:
         return ""
     before = _submission(batch.root)
     return " ".join(_without_tasks(slurm.queue(_jobs(batch, before)))) if before.engine == "slurm" else ""
+
+
+def _refuse_queued(batch: Batch) -> None:
+    """Raises UsageError where rows would be handed in a second time."""
+    if jobs := queued(batch):
+        raise UsageError(f"rows of {batch.root} are still in the queue.", f"Wait for them, or: scancel {jobs}")
 
 
 def status(options: argparse.Namespace) -> int:
@@ -197,9 +204,10 @@ def refuse_strange_options(options: argparse.Namespace, engine: str) -> None:
             raise UsageError(f"--{option} is for --engine {other}.", f"Leave it out with {engine}.")
 
 
-def _wanted(options: argparse.Namespace, told: RunsTold, most: float) -> dict[str, Any]:
-    minutes = options.minutes or math.ceil(longest_minutes(most) + START_MINUTES)
-    shared = {"memory_mib": options.memory, "cpus": options.cpus, "minutes": minutes}
+def _wanted(options: argparse.Namespace, told: RunsTold, bounds: Bounds) -> dict[str, Any]:
+    minutes = options.minutes or math.ceil(longest_minutes(bounds.minutes) + START_MINUTES)
+    memory_mib = options.memory or bounds.memory_mib + BESIDE_MIB
+    shared = {"memory_mib": memory_mib, "cpus": options.cpus, "minutes": minutes}
     if options.engine == "openjd":
         return openjd.Wanted(**shared, slots=options.slots).model_dump()
     own = {"at_once": options.at_once, "licenses": options.licenses, "gres": options.gres}
@@ -207,8 +215,13 @@ def _wanted(options: argparse.Namespace, told: RunsTold, most: float) -> dict[st
     return slurm.Wanted(**shared, **own, restarts=restarts, more=tuple(options.sbatch)).model_dump()
 
 
-def _hand_in(batch: Batch, submission: Submission, indices: Sequence[int], options: argparse.Namespace) -> int:
-    """Hand in, and see to the report where all is done here."""
+def _hand_in(batch: Batch, submission: Submission, failed: bool, options: argparse.Namespace) -> int:
+    """Hand in what is left, and see to the report where all is done here."""
+    indices = left(batch, failed)
+    if not indices:
+        answer(f"All {len(batch.rows)} rows of {batch.root} are final.")
+        return 0
+    forget_failures(batch, indices)
     return _collected(batch, strict=False) if hand_in(batch, submission, indices, options) else 0
 
 

@@ -85,7 +85,7 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     if facts["state"] not in FINAL_STATES:
         facts |= {name: status[name] for name in ("psnr_db", "ssim", "iou") if name in status}
     if facts["state"] in ("failed", "stopped", "lost"):
-        facts["log_tail"] = _tail(folder / "logs" / "agent.log")
+        facts["log_tail"] = _tail(folder / "logs" / "agent.log") or _tail(_output(folder, facts.get("job")))
     known = {name: value for name, value in facts.items() if value is not None or name == "usd"}
     known |= {"index": row.index, "id": row.id, "image": row.image, "folder": folder}
     try:
@@ -93,6 +93,11 @@ def outcome_of(folder: Path, row: Row) -> Outcome:
     except ValidationError as error:
         wrong = {each["loc"][0] for each in error.errors()}
         return Outcome.model_validate({name: value for name, value in known.items() if name not in wrong})
+
+
+def _output(folder: Path, job: object) -> Path:
+    """What a row printed that came to no log of its own: of its job on a cluster, else as `batch` keeps it."""
+    return folder.parent / "farm" / "logs" / f"{Path(str(job or folder.name)).name}.out"
 
 
 def _state(folder: Path, result: dict[str, Any], status: dict[str, Any], holder: Holder | None) -> State:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands import settings_of
-from agent.config import Budget, Config, load_config, with_model
+from agent.config import Config, load_config, with_model
 from agent.errors import RunError, UsageError
 from agent.farm.manifest import Row
 from agent.runs.journal import write_atomically
@@ -31,6 +31,18 @@ class Bounds(Value):
     """Of all rows together; None without a bound of each."""
     minutes: float
     """Of the longest row."""
+    memory_mib: int
+    """Of one Blender of the row that may take most."""
+
+    @classmethod
+    def of(cls, configs: Sequence[Config]) -> Bounds:
+        """Of rows with these settings, at least one."""
+        caps = [config.budget.usd for config in configs]
+        return cls(
+            usd=None if None in caps else sum(cap or 0.0 for cap in caps),
+            minutes=max(config.budget.minutes for config in configs),
+            memory_mib=max(config.limits.widest_memory_mib() for config in configs),
+        )
 
 
 class RunsTold:
@@ -57,15 +69,14 @@ class RunsTold:
 
     def bounds(self, manifest: Path, rows: Iterable[Row]) -> Bounds:
         """What the rows can come to. Raises UsageError that names the first row whose settings cannot be."""
-        budgets: dict[str, Budget] = {}
-        usd: float | None = 0.0
+        configs: dict[str, Config] = {}
+        of_rows = []
         for row in rows:
             key = json.dumps(row.settings, sort_keys=True) if row.settings else ""
-            if key not in budgets:
-                budgets[key] = self._of(manifest, row).budget
-            cap = budgets[key].usd
-            usd = None if usd is None or cap is None else usd + cap
-        return Bounds(usd=usd, minutes=max(budget.minutes for budget in budgets.values()))
+            if key not in configs:
+                configs[key] = self._of(manifest, row)
+            of_rows.append(configs[key])
+        return Bounds.of(of_rows)
 
     def config_of(self, own: Mapping[str, Any]) -> Config:
         """The settings of a row that has some of its own, by their dotted names."""

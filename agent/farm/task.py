@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from agent.errors import NodeUnfit, UsageError
@@ -28,9 +29,6 @@ Run = Callable[[argparse.Namespace], int]
 def run_row(options: argparse.Namespace, run: Run) -> int:
     """The row's exit code; a failure is noted where a report finds it, and raised."""
     row = row_of(options)
-    if not options.out.is_dir():  # making it might fill the disk below a mount that is missing
-        message = f"the batch's folder {options.out} is not there."
-        raise NodeUnfit(message, "Mount it here, or make it where it is new.")
     folder = RunFolder(options.out / row.id)
     if (failed := failed_before(folder)) is not None:
         if not (options.retry_failed or options.fresh):
@@ -40,6 +38,7 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
     try:
         if (before := attempts_since_failure(folder)) >= most and not options.fresh:
             raise Failed(worn_out(folder, before))
+        _refuse_unmounted("picture", row.image)
         refuse_missing_pictures(options.manifest, [row])
         return run(_for_row(options, row, folder))
     except (RunHeld, LeaseLost):  # the folder is another process's
@@ -51,10 +50,21 @@ def run_row(options: argparse.Namespace, run: Run) -> int:
 
 
 def row_of(options: argparse.Namespace) -> Row:
+    """Raises NodeUnfit where the batch's folder or the manifest's is not there, and as `read_row` does."""
     if options.index is None or options.out is None:
         raise UsageError("--manifest needs --index and --out.", "Which row, and which folder is the batch's?")
+    if not options.out.is_dir():  # making it might fill the disk below a mount that is missing
+        message = f"the batch's folder {options.out} is not there."
+        raise NodeUnfit(message, "Mount it here, or make it where it is new.")
+    _refuse_unmounted("manifest", options.manifest)
     path_map = read_path_map(options.path_map) if options.path_map else None
     return read_row(options.manifest, options.index, path_map)
+
+
+def _refuse_unmounted(what: str, file: Path) -> None:
+    """Raises NodeUnfit where not even the file's folder is there: another node may have it."""
+    if not file.parent.is_dir():
+        raise NodeUnfit(f"the {what}'s folder {file.parent} is not there.", "Mount it here, or correct the path.")
 
 
 def _for_row(options: argparse.Namespace, row: Row, folder: RunFolder) -> argparse.Namespace:

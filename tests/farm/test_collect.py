@@ -95,9 +95,11 @@ def test_each_row_has_a_state_whatever_its_folder_holds(batch):
 
 
 WRONG: list = ["x", 5, [1], {"a": {}}, None, True, -1.5, float("nan"), float("inf"), 10**400]
-NAMES = ("status", "state", "percent", "measures", "spent", "proof", "psnr_db", "tokens", "usd", "minutes", "calls", "where",
-         "failure_class", "message", "exit_code", "attempts", "host", "job", "elapsed_s", "blender", "stopped_by", "event",
-         "pid", "heartbeat", "epoch", "iou", "outcome")  # fmt: skip
+NAMES = (
+    "status", "state", "percent", "measures", "spent", "proof", "psnr_db", "tokens", "usd",
+    "minutes", "calls", "where", "failure_class", "message", "exit_code", "attempts", "host", "job",
+    "elapsed_s", "blender", "stopped_by", "event", "pid", "heartbeat", "epoch", "iou", "outcome",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:9])
@@ -120,6 +122,17 @@ def test_what_is_of_the_right_kind_is_read_beside_what_is_not(batch):
     write(batch.root / "new" / "status.json", {"percent": "x", "where": "material", "attempts": [2]})
     found = next(one for one in outcomes(batch.root, batch.rows) if one.id == "new")
     assert (found.state, found.percent, found.where, found.attempts) == ("stopped", 0.0, "material", 0)
+
+
+def test_of_a_row_that_came_to_no_log_of_its_own_the_report_shows_what_it_printed(batch):
+    status = batch.root / "halted" / "status.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "job": "17_6"}))
+    (batch.logs / "17_6.out").write_text("line 14: cd: no such folder")
+    (batch.logs / "crashed.out").write_text("killed by the machine")  # as `batch` keeps it
+    found = {one.id: one.log_tail for one in outcomes(batch.root, batch.rows)}
+    assert found["halted"] == "line 14: cd: no such folder"
+    assert found["crashed"] == "killed by the machine"
+    assert "the last words" in found["silent"] and found["garbled"] == ""
 
 
 def test_the_report_is_three_files_that_agree(batch):

@@ -1,9 +1,11 @@
 """Hundreds of rows cost each what few do: our own work on a row does not grow with the batch."""
 
 import json
+import statistics
 import subprocess
 import sys
 
+import farm_rows
 import pytest
 from PIL import Image
 
@@ -24,6 +26,8 @@ mkdir -p "$0/$id" && echo '{"status": "accepted", "measures": {"psnr_db": 20}, "
 """A row whose model and Blender take no time: what is left is our own work. Its index is its last word."""
 
 FEW, MANY = 25, 200
+PAIRS = 3
+"""Of whole runs, five seconds each."""
 READS_OF_A_ROW = 18
 """Most files that are opened for a row, or looked for in vain, from a batch's beginning to its report."""
 
@@ -121,3 +125,21 @@ def test_a_journal_is_read_once_for_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "read_lines", lambda path, real=journal.read_lines: read.append(path) or real(path))
     LocalBatch(batch, [*STUB[:3], str(batch.root)], at_once=4).run()
     assert len(read) == FEW
+
+
+def test_a_row_of_a_thousand_takes_no_more_work_than_one_of_a_few(tmp_path):
+    """Whole runs as an engine calls them, with a scripted model and a stand-in for Blender. Told by processor time, of
+    one of each side by side, so that other work on the machine slows both."""
+    few, many = (farm_rows.begun(tmp_path / str(rows), rows, to_run=PAIRS) for rows in (FEW, 1000))
+    took_s = []
+    for back in range(PAIRS):
+        pair = [
+            subprocess.Popen(
+                [*farm_rows.command(batch), "--index", str(len(batch.rows) - back)],
+                env=farm_rows.environment(batch.root.parent), cwd=ROOT, stdout=subprocess.DEVNULL,
+            )
+            for batch in (few, many)
+        ]  # fmt: skip
+        took_s.append(farm_rows.processor_s(pair))
+    in_few, in_many = (statistics.median(each) for each in zip(*took_s, strict=True))
+    assert in_many < 1.25 * in_few, took_s

@@ -92,6 +92,14 @@ def test_the_template_is_valid_and_asks_for_what_was_said(place):
     assert flows == {"Manifest": "IN", "Out": "INOUT", "Program": None, "Python": None}
 
 
+def test_a_host_is_asked_for_what_a_blender_may_take_and_what_is_beside_it(place):
+    (place / "rows.csv").write_text("image,limits.memory_mib\n0.png,\n1.png,6000\n")
+    assert submit(place, "--write-only").returncode == 0
+    said = json.loads((place / "out" / "template.json").read_text())
+    amounts = {one["name"]: one["min"] for one in said["steps"][0]["hostRequirements"]["amounts"]}
+    assert amounts["amount.worker.memory"] == 6000 + 1024
+
+
 def test_a_title_that_looks_like_a_reference_is_only_a_title(place):
     (place / "rows.csv").rename(place / "{{Param.X}}.csv")
     own = ("farm", "submit", place / "{{Param.X}}.csv", "--out", place / "out", "--engine", "openjd", "--write-only")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import psutil
 import pytest
@@ -12,6 +13,8 @@ from box_helpers import eventually
 from farm_batches import QUICK, a_cluster
 
 from agent.errors import NodeUnfit
+from agent.farm.slurm import engine
+from sandbox.folders import ROOT
 
 pytestmark = pytest.mark.farm
 
@@ -57,6 +60,19 @@ def test_what_was_cancelled_stays_so_until_it_is_retried_and_then_goes_on(a_batc
     batch.assert_all_accepted()
     batch.assert_each_paid_once(interrupted=1)
     assert "final" in batch.farm("retry", batch.root).stdout and not batch.queue()
+
+
+def test_what_is_still_in_the_queue_is_not_handed_in_a_second_time(a_batch):
+    batch = a_batch()
+    batch.hold()
+    (job,) = batch.submit()
+    batch.until_held()
+    before = batch.queue()
+    submit = ("submit", batch.manifest, "--out", batch.root, "--", *QUICK)
+    for command in (submit, ("retry", batch.root)):
+        ended = batch.farm(*command)
+        assert ended.returncode == 64 and f"still in the queue. Wait for them, or: scancel {job}" in ended.stderr
+    assert batch.queue() == before and batch.jobs() == [job]
 
 
 def test_a_run_that_is_killed_is_started_again_and_goes_on(a_batch):
@@ -137,6 +153,25 @@ def test_a_row_that_one_node_cannot_do_is_done_by_another(a_batch):
     assert moved and {row["host"] for row in report["rows"]}
 
 
+@pytest.mark.parametrize("lacks", ["folder", "python"])
+def test_a_row_is_done_by_another_node_where_one_lacks_the_program(a_batch, tmp_path, lacks):
+    """All nodes are this machine, so the script is told a path with the node's name in it, which is there for node2."""
+    if lacks == "folder":
+        said = f"cd {ROOT}"
+        (tmp_path / "node2").symlink_to(ROOT)
+    else:
+        said = f"exec {sys.executable}"
+        (tmp_path / "node2").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (tmp_path / "node2").chmod(0o755)
+    there = f"{said.split()[0]} {tmp_path}/$SLURMD_NODENAME"
+    edit = f"""for each; do case "$each" in *.sbatch) sed -i 's|{said} |{there} |' "$each";; esac; done"""
+    batch = a_batch(title=f"without-{lacks}")
+    batch.submit(PATH=path_with_sbatch(batch, tmp_path, edit))
+    batch.until_ended()
+    batch.assert_all_accepted()
+    assert sorted(batch.ends()) == ["0:0", "69:0"]
+
+
 def test_a_row_that_no_node_can_do_ends_and_is_told(a_batch):
     batch = a_batch(title="nowhere", UNFIT="node1")
     batch.submit("--sbatch=--exclude=node2")
@@ -161,12 +196,16 @@ def test_what_has_failed_for_good_is_neither_started_again_nor_paid_again(a_batc
     assert batch.ends() == ["65:0"] * 4
 
 
-def test_a_budget_that_is_gone_is_final_too(a_batch):
+def test_a_budget_that_is_gone_is_final_too_until_the_row_is_handed_in_again_with_a_larger_one(a_batch):
     batch = a_batch(title="poor")
     batch.submit(run=(*QUICK, "--max-calls", "1"))
     batch.until_ended()
     assert [(each.state, each.exit_code) for each in batch.outcomes()] == [("failed", 10)]
     assert batch.ends() == ["10:0"] and len(batch.calls(what="asked")) == 1
+    batch.submit("--retry-failed", run=(*QUICK, "--max-calls", "50"))  # with more it goes on
+    batch.until_ended()
+    batch.assert_all_accepted()
+    batch.assert_each_paid_once()
 
 
 @pytest.mark.blender
@@ -272,6 +311,16 @@ def test_a_controller_that_is_away_is_named_and_rows_are_seen_all_the_same(a_pla
     finally:
         batch.cluster.start("slurmctld")
         batch.cluster.wait_for_nodes()
+
+
+def test_a_controller_that_never_answers_is_told_and_not_waited_for_without_end(tmp_path, monkeypatch):
+    for name in ("sbatch", "scontrol"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no route >&2\nexec sleep 60\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(engine, "CALL_S", 0.5)
+    with pytest.raises(NodeUnfit, match=r"does not answer: scontrol took more than 0\.5 s\. no route"):
+        engine.queue(["17"])
 
 
 def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing():

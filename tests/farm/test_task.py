@@ -18,6 +18,8 @@ from scripted_runs import ENVIRONMENT, SCRIPTED, draw_box, entries
 from agent import console as console_of
 from agent.console import Console
 from agent.errors import Interrupted
+from agent.farm.batch import begin_batch
+from agent.farm.manifest import read_manifest
 from agent.runs.folder import RunFolder
 from agent.runs.lease import STALE_S, read_holder
 from sandbox.folders import ROOT
@@ -99,6 +101,30 @@ def test_a_node_that_cannot_is_told_in_the_status_and_not_in_the_result(place):
     assert "/nowhere/blender" in status["message"]
     assert not (place / "out" / "box" / "result.json").exists()
     assert run(place, *NO_BLENDER).returncode == 69
+
+
+def test_a_node_where_the_batchs_folder_is_not_mounted_cannot_do_the_row(place):
+    """The manifest lies in that folder, as a farm's does."""
+    away = place / "away"
+    begin_batch(place / "out", place / "rows.csv", read_manifest(place / "rows.csv"))
+    own = ("--manifest", place / "out" / "farm" / "manifest.jsonl")
+    (place / "out").rename(away)
+    ended = run(place, *own, "--progress", "openjd", *NO_BLENDER)
+    assert (ended.returncode, len(fail_lines(ended))) == (69, 1) and f"{place / 'out'} is not there" in ended.stderr
+    (place / "out").mkdir()  # the place of a mount that is missing
+    assert run(place, *own, *NO_BLENDER).returncode == 69
+    assert list((place / "out").iterdir()) == []
+
+
+def test_a_node_where_the_pictures_are_not_mounted_cannot_do_the_row_and_another_may(place):
+    (place / "pictures").mkdir()
+    (place / "rows.csv").write_text("id,image\nbox,pictures/box.png\n")
+    (place / "pictures").rename(place / "away")
+    ended = run(place, *NO_BLENDER)
+    assert ended.returncode == 69 and f"{place / 'pictures'} is not there" in ended.stderr
+    assert read(place / "out" / "box" / "status.json")["failure_class"] == "node"
+    (place / "away").rename(place / "pictures")
+    assert run(place, *NO_BLENDER).returncode == 65, "the folder is there, and the picture is not"
 
 
 def test_what_may_be_a_defect_is_tried_once_more_and_is_then_final(place):

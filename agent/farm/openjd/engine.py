@@ -33,8 +33,8 @@ MOST_SAID = 500
 class Wanted(Value):
     """What each task asks its host for."""
 
-    cpus: int = 2
-    memory_mib: int = 4096
+    cpus: int
+    memory_mib: int
     minutes: int | None = None
     slots: str = ""
     """Name of the farm's limit on runs that talk to the model's service: "vlm_slots"."""

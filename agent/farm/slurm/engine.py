@@ -24,6 +24,7 @@ from protocol.models import Value
 from sandbox.folders import ROOT
 
 CALL_S = 60.0
+REMEDY = "See whether its controller runs: scontrol ping"
 WARNING_S = 120
 """Before the time limit; in a short one, a quarter of it."""
 WHOSE = r"(--(account|partition|qos|reservation)\b|-[Apq])"
@@ -43,8 +44,8 @@ class Wanted(Value):
     """Of the cluster, one for each run that may talk to the model's service: "vlm:1"."""
     gres: str = ""
     """Of a node: "blender:1", "gpu:1"."""
-    memory_mib: int = 4096
-    cpus: int = 2
+    memory_mib: int
+    cpus: int
     minutes: int | None = None
     """Time limit of a task."""
     restarts: int = 4
@@ -192,30 +193,39 @@ def _refuse_absent() -> None:
     if shutil.which("sbatch") is None:
         remedy = "Go where its clients are installed, or use --engine openjd, or `batch` on this machine alone."
         raise NodeUnfit("Slurm is not installed here: there is no sbatch on PATH.", remedy)
-    ping = subprocess.run(
-        ["scontrol", "ping"], stdin=subprocess.DEVNULL, capture_output=True, timeout=CALL_S, check=False
-    )
+    ping = _ended("scontrol", "ping")
     if ping.returncode != 0:
-        said = " ".join((ping.stdout + ping.stderr).decode(errors="replace").split())[-500:]
-        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}.", "See whether it runs: scontrol ping")
+        said = " ".join((ping.stdout + ping.stderr).split())[-500:]
+        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}.", REMEDY)
 
 
 def _call(*command: str) -> str:
     """What a client printed. Raises UsageError where Slurm refuses, NodeUnfit where it cannot be reached."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CALL_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        said = " ".join(str(error.stderr or b"", errors="replace").split())[-500:]
-        message = f"Slurm does not answer: {command[0]} took more than {CALL_S:g} s. {said}".strip()
-        raise NodeUnfit(message, "See whether its controller runs: scontrol ping") from None
+    done = _ended(*command)
     if done.returncode == 0:
         return done.stdout.strip()
     said = " ".join((done.stderr or done.stdout).split())[-500:]
     if "Unable to contact" in said or "Connection refused" in said or "slurm_load_ctl_conf error" in said:
-        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}", "See whether it runs: scontrol ping")
+        raise NodeUnfit(f"Slurm's controller cannot be reached: {said}", REMEDY)
     raise UsageError(f"Slurm refuses: {said}", "Correct what it names, and submit again.")
+
+
+def _ended(*command: str) -> subprocess.CompletedProcess[str]:
+    """A client that has ended, however it did. Raises NodeUnfit where it does not within CALL_S."""
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CALL_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = " ".join(str(error.stderr or b"", errors="replace").split())[-500:]
+        message = f"Slurm does not answer: {command[0]} took more than {CALL_S:g} s. {said}".strip()
+        raise NodeUnfit(message, REMEDY) from None
 
 
 def _directive(text: str) -> str:
