@@ -184,8 +184,9 @@ def test_the_retry_of_a_row_that_failed_for_good_is_free(place):
     (place / "rows.csv").write_text("image\n0.png\n")
     (place / "more.png").write_bytes(b"no picture")
     (place / "0.png").write_bytes(b"no picture")
-    for _ in range(2):
-        ended = submit(place)
-        assert ended.returncode == 0, "the only row is final"
-        assert "1 of 1 rows final (1 failed)" in ended.stdout and "1 input" in ended.stdout
-    assert ended.stdout.count("openjd_fail: input:") == 1
+    ended = submit(place)
+    assert ended.returncode == 0, "the only row is final"
+    assert "1 of 1 rows final (1 failed)" in ended.stdout and "1 input" in ended.stdout
+    again = openjd("run", place / "out" / "template.json", "--step", "Run")
+    assert [said.stdout.count("openjd_fail: input:") for said in (ended, again)] == [1, 1]
+    assert "All 1 rows" in submit(place).stdout, "and it is not handed in a second time"
