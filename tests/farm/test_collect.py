@@ -95,9 +95,9 @@ def test_each_row_has_a_state_whatever_its_folder_holds(batch):
 
 
 WRONG: list = ["x", 5, [1], {"a": {}}, None, True, -1.5, float("nan"), float("inf"), 10**400]
-NAMES = ("status", "state", "percent", "measures", "spent", "proof", "psnr_db", "tokens", "usd", "minutes", "calls", "where",
-         "failure_class", "message", "exit_code", "attempts", "host", "job", "elapsed_s", "blender", "stopped_by", "event",
-         "pid", "heartbeat", "epoch", "iou", "outcome")  # fmt: skip
+NAMES = ("status", "state", "percent", "measures", "spent", "proof", "psnr_db", "tokens", "usd", "minutes", "calls",
+         "where", "failure_class", "message", "exit_code", "attempts", "host", "job", "elapsed_s", "blender",
+         "stopped_by", "event", "pid", "heartbeat", "epoch", "iou", "outcome")  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:9])
