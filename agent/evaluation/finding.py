@@ -125,8 +125,6 @@ def _run(folder: Path, row: Row | None) -> Run:
         return _read(folder, row)
     except OSError as error:
         reason = f"cannot be read: {(error.strerror or str(error)).lower()}"
-    except (AttributeError, TypeError, ValueError):  # JSON of another shape than a run writes
-        reason = "was changed from outside: its result.json or status.json is none of a run"
     id, source = (row.id, row.image.name) if row else (folder.name, folder.name)
     return Run(
         id=id, folder=folder, state="unfinished", reason=reason, digest=picture_digest(row.image) if row else None,

@@ -83,19 +83,20 @@ def test_each_run_that_has_no_score_is_a_row_with_its_reason(tmp_path, pictures)
     (runs / "garbled" / "result.json").write_text("{")
     write(finished(runs / "changed", chair) / "result.json", {"status": "accepted", "measures": [1]})
     write(finished(runs / "altered", chair) / "result.json", {"status": "accepted", "spent": {"calls": "many"}})
+    write(finished(runs / "odd", chair) / "result.json", {"status": ["accepted"]})
     said = report(runs, out=tmp_path / "out")
     found = {id: (row["outcome"], row["reason"]) for (_, id), row in rows(said).items()}
     assert found.pop("good") == ("scored", "")
     expected = {"failed": ("failed", "the scene is too large"), "unread": ("failed", "Cannot read the picture"),
                 "stopped": ("unfinished", "the service is away"), "norender": ("failed", "there is no such file"),
                 "empty": ("failed", "the file is empty"), "noreference": ("unscored", "reference is missing"),
-                "changed": ("unfinished", "changed from outside"), "altered": ("unfinished", "changed from outside"),
+                "changed": ("scored", ""), "altered": ("scored", ""), "odd": ("unfinished", "is not finished"),
                 "garbled": ("unfinished", "is not finished")}  # fmt: skip
     assert found.keys() == expected.keys()
     for id, (outcome, reason) in expected.items():
         assert found[id][0] == outcome and reason in found[id][1], id
     summary = said["summaries"][0]
-    assert (summary["scored"], summary["failed"], summary["unfinished"], summary["unscored"]) == (1, 4, 4, 1)
+    assert (summary["scored"], summary["failed"], summary["unfinished"], summary["unscored"]) == (3, 4, 3, 1)
     left_out, as_worst = ({one["metric"]: one for one in summary[name]} for name in ("left_out", "as_worst"))
     assert left_out["psnr_db"]["value"] == value(rows(said)["runs", "good"], "psnr_db")
     assert as_worst["psnr_db"]["value"] < left_out["psnr_db"]["value"]
