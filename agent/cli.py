@@ -180,6 +180,7 @@ def _add_batch(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "every row of a manifest on this machine; what follows -- is for each run"
     batch = _add(commands, "batch", text, "batch")
     _add_manifest(batch)
+    _add_rate(batch)
     batch.add_argument("--strict", action="store_true", help=STRICT)
 
 
@@ -230,6 +231,7 @@ def _add_experiment(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--dry-run", action="store_true", help="say what would be run and what it may cost; run nothing"
     )
     parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
+    _add_rate(parser)
     parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     parser.add_argument("--strict", action="store_true", help=STRICT)
     _add_measuring(parser)
@@ -244,6 +246,11 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-once", type=_positive, metavar="N", help="most rows that run at the same time")
     parser.add_argument("--retry-failed", action="store_true", help="try again what has failed for good")
     parser.add_argument("--batch-max-cost", type=float, metavar="USD", help="refuse a batch that may cost more")
+
+
+def _add_rate(parser: argparse._ActionsContainer) -> None:
+    text = "that the model's service allows: no more rows run at the same time than that bears"
+    parser.add_argument("--requests-per-minute", type=_positive, metavar="N", help=text)
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -115,6 +115,10 @@ def experiment(options: argparse.Namespace) -> int:
 def _refuse_strange_options(options: argparse.Namespace) -> None:
     """Raises UsageError for what only another engine knows, or only one."""
     if options.engine:
+        if options.requests_per_minute:
+            raise UsageError(
+                "--requests-per-minute is for rows on this machine.", "On a farm: --licenses, or --at-once."
+            )
         farm.refuse_strange_options(options, options.engine)
     elif given := [name for name in OF_AN_ENGINE if getattr(options, name)]:
         raise UsageError(f"--{given[0].replace('_', '-')} is for rows that are handed in.", "Name the --engine.")
@@ -177,7 +181,7 @@ def _worked(asked: Experiment, found: Sequence[Found], options: argparse.Namespa
     bounds = Bounds.of([row.config for row in asked.asked])
     batch = asked.batch.model_copy(update={"rows": tuple(asked.rows)})
     if options.engine is None:
-        farm.work_here(batch, asked.told, bounds.minutes, options)
+        farm.work_here(batch, asked.told, bounds, options)
     else:
         _hand_in(batch, asked, bounds, options)
     return asked

@@ -61,17 +61,18 @@ def batch(options: argparse.Namespace) -> int:
 
     told, bounds, begun = _begun(options)
     make_model(told.config)  # raises what each row would fail with
-    work_here(begun, told, bounds.minutes, options)
+    work_here(begun, told, bounds, options)
     return _collected(begun, options.strict)
 
 
-def work_here(begun: Batch, told: RunsTold, minutes: float, options: argparse.Namespace) -> None:
-    """Until every row is final, on this machine; `minutes`: what the longest of them allows itself. Raises as
-    `LocalBatch.run` does."""
-    from agent.farm.local import LocalBatch, at_once_here
+def work_here(begun: Batch, told: RunsTold, bounds: Bounds, options: argparse.Namespace) -> None:
+    """Until every row is final, on this machine; `bounds`: of the rows. Raises as `LocalBatch.run` does."""
+    from agent.farm.local import LocalBatch, at_once_by_rate, at_once_here
     from agent.farm.overview import Overview
 
     at_once = options.at_once or at_once_here()
+    if options.requests_per_minute and bounds.calls_at_once:
+        at_once = min(at_once, at_once_by_rate(options.requests_per_minute, bounds.calls_at_once))
     threads = () if told.options.threads else ("--threads", str(max(1, processors() // at_once)))
     most = {"max_attempts": told.options.max_attempts} if told.options.max_attempts else {}
     with Overview() as overview:
@@ -79,7 +80,7 @@ def work_here(begun: Batch, told: RunsTold, minutes: float, options: argparse.Na
             begun,
             [*_row(begun, told), *threads],
             at_once=at_once,
-            minutes=longest_minutes(minutes) + START_MINUTES,
+            minutes=longest_minutes(bounds.minutes) + START_MINUTES,
             retry_failed=options.retry_failed,
             tell=overview,
             **most,

@@ -34,6 +34,10 @@ ROW_BYTES = 2 * GIB
 GROWING_S = 60.0
 """In which a row that was started comes to take so much."""
 ROW_CORES = 2
+CALL_S = 20.0
+"""A model call takes this or longer."""
+RATE_SHARE = 0.8
+"""Of the requests that are allowed: calls are not spread evenly."""
 LOOK_S = 0.2
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 """Before a row that was interrupted starts again; twice as long each time."""
@@ -186,6 +190,11 @@ class LocalBatch:
 def at_once_here() -> int:
     """How many rows this machine bears at the same time."""
     return max(1, min(processors() // ROW_CORES, available_bytes() // ROW_BYTES))
+
+
+def at_once_by_rate(requests_per_minute: int, calls_at_once: int) -> int:
+    """How many rows a model's service bears that allows so many requests, when each makes so many calls at a time."""
+    return max(1, int(RATE_SHARE * requests_per_minute * CALL_S / (60.0 * calls_at_once)))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands import settings_of
-from agent.config import Config, load_config, with_model
+from agent.config import Config, is_live, load_config, with_model
 from agent.errors import RunError, UsageError
 from agent.farm.manifest import Row
 from agent.runs.journal import write_atomically
@@ -33,6 +33,8 @@ class Bounds(Value):
     """Of the longest row."""
     memory_mib: int
     """Of one Blender of the row that may take most."""
+    calls_at_once: int
+    """Of a model's service by one row; 0 where none asks one."""
 
     @classmethod
     def of(cls, configs: Sequence[Config]) -> Bounds:
@@ -42,6 +44,7 @@ class Bounds(Value):
             usd=None if None in caps else sum(cap or 0.0 for cap in caps),
             minutes=max(config.budget.minutes for config in configs),
             memory_mib=max(config.limits.widest_memory_mib() for config in configs),
+            calls_at_once=max(config.side_by_side if is_live(config) else 0 for config in configs),
         )
 
 

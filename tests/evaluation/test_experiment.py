@@ -69,6 +69,16 @@ def test_stopped_at_any_time_it_goes_on_and_pays_nothing_twice(stubbed, tmp_path
     assert len(report["blenders"]) == 1 and report["project"] == "0.1.0"
 
 
+@pytest.mark.timeout(240)
+def test_no_more_rows_run_at_once_than_the_models_service_bears(stubbed, tmp_path):
+    (tmp_path / "hold").touch()
+    process = stubbed("--at-once", "2", "--requests-per-minute", "4")
+    eventually(lambda: len(answered(tmp_path, "asked")) == 3, 60)
+    running = list((tmp_path / "out" / "batch").glob("box.*/status.json"))
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 75 and len(running) == 1
+
+
 @pytest.mark.farm
 @pytest.mark.timeout(300)
 def test_on_a_cluster_it_is_handed_in_once_and_reported_when_it_is_done(stubbed, tmp_path):

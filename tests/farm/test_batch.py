@@ -20,7 +20,7 @@ from scripted_runs import draw_box
 from agent.errors import Interrupted, NodeUnfit
 from agent.farm import local
 from agent.farm.batch import begin_batch
-from agent.farm.local import LocalBatch
+from agent.farm.local import LocalBatch, at_once_by_rate
 from agent.farm.manifest import read_manifest
 from sandbox.confinement import paths
 from sandbox.folders import ROOT
@@ -133,6 +133,12 @@ def test_free_memory_is_given_to_one_row_only_while_that_has_not_taken_it_yet(ba
     rows = batch(*(f"done-{number}" for number in range(8)), at_once=4, tell=lambda one: seen.append(len(one.running)))
     rows.run()
     assert max(seen) == most and len(rows.ended) == 8
+
+
+@pytest.mark.parametrize(("allowed", "rollouts", "rows"), [(50, 2, 6), (50, 1, 13), (4, 2, 1), (1, 16, 1)])
+def test_a_service_bears_as_many_rows_as_make_no_more_calls_than_it_allows(allowed, rollouts, rows):
+    """By the formula of docs/farm.md: a run makes 3 calls a minute, for each rollout beside another."""
+    assert at_once_by_rate(allowed, rollouts) == rows
 
 
 def test_a_row_that_hangs_beyond_its_time_is_ended(batch):
