@@ -199,9 +199,9 @@ def test_surfaces_in_their_place_keep_uv_maps_and_materials_linked_to_the_object
     vertices, _ = read(small)[1]["Table"]
     assert len(vertices) > 50
     warp(small, Table=vertices)
-    assert psnr(before, picture(small)) > 35
+    assert psnr(before, kept := picture(small)) > 35
     small.call(ExecuteRequest(source="bpy.data.images['Checker'].pixels[:] = [1, 0, 0, 1] * 16"))
-    assert psnr(before, picture(small)) < 30
+    assert psnr(kept, picture(small)) < 33, "it is the painted one that is seen"
 
 
 def test_the_same_vertices_in_their_place_give_the_same_picture(small):
